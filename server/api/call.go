@@ -1,0 +1,45 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Call is what a call carries besides its messages, whichever surface it came over. The listener makes it, the handler
+// fills in what the upstream said, and the listener logs it. One goroutine at a time touches it.
+type Call struct {
+	// ID is the caller's x-ms-client-request-id, or our own.
+	ID string
+
+	// Header is what of the caller's header may go upstream; the credential in it goes there unchanged.
+	Header http.Header
+
+	// Raw is set on REST: the caller takes an answer with its content coding. Stubs get it without.
+	Raw bool
+
+	// Answer is what of the upstream's header may go to the caller.
+	Answer http.Header
+
+	// Upstream is how long the upstream took, UpstreamStatus what it answered: 0 where it was not asked or did not.
+	Upstream       time.Duration
+	UpstreamStatus int
+
+	// Failure is why the call failed, nil where it did not. Cause is for the log alone.
+	Failure *Failure
+}
+
+type callKey struct{}
+
+// WithCall returns a context that carries c.
+func WithCall(ctx context.Context, c *Call) context.Context {
+	return context.WithValue(ctx, callKey{}, c)
+}
+
+// CallFrom returns the context's Call, or an empty one for a call that came past every listener.
+func CallFrom(ctx context.Context) *Call {
+	if c, ok := ctx.Value(callKey{}).(*Call); ok {
+		return c
+	}
+	return &Call{}
+}

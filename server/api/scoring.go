@@ -1,0 +1,187 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"regexp"
+	"time"
+
+	v1 "github.com/amlgate/amlgate/gen/amlgate/v1"
+	"github.com/amlgate/amlgate/server/azureml"
+)
+
+// Limits bound what one call may carry.
+type Limits struct {
+	// Request is the largest JSON sent upstream, Answer the largest taken from there after unpacking; bytes.
+	Request, Answer int
+}
+
+// Scoring implements amlgate.v1.ScoringService on one upstream.
+type Scoring struct {
+	v1.UnsafeScoringServiceServer
+	upstream *azureml.Client
+	limits   Limits
+}
+
+// NewScoring returns the service; both limits must be positive.
+func NewScoring(upstream *azureml.Client, limits Limits) *Scoring {
+	return &Scoring{upstream: upstream, limits: limits}
+}
+
+// Execute scores one request in the lane it came in.
+func (s *Scoring) Execute(ctx context.Context, req *v1.ExecuteRequest) (*v1.ExecuteResponse, error) {
+	if f := checkService(req.GetWorkspace(), req.GetService(), req.GetApiVersion()); f != nil {
+		return nil, f
+	}
+	switch payload := req.GetPayload().(type) {
+	case *v1.ExecuteRequest_Json:
+		return s.executeJSON(ctx, req, payload.Json)
+	case *v1.ExecuteRequest_Tables:
+		return s.executeTables(ctx, req, payload.Tables)
+	}
+	return nil, Refuse(InvalidField, "payload", "one of json and tables is required")
+}
+
+// executeJSON passes AzureML's own JSON through. What is wrong with it is the upstream's to say.
+func (s *Scoring) executeJSON(ctx context.Context, req *v1.ExecuteRequest, body []byte) (*v1.ExecuteResponse, error) {
+	if req.GetFormat() != "" && req.GetFormat() != "swagger" {
+		return nil, Refuse(InvalidQuery, "format", "%q is not known; allowed are \"swagger\" and none", req.GetFormat())
+	}
+	if len(body) > s.limits.Request {
+		return nil, TooLarge("json", s.limits.Request)
+	}
+	call := CallFrom(ctx)
+	answer, err := timed(call, func() (*azureml.Answer, error) {
+		return s.upstream.Execute(ctx, &azureml.Request{
+			Workspace: req.GetWorkspace(), Service: req.GetService(),
+			Details: req.GetDetails(), Swagger: req.GetFormat() != "",
+			Header: call.Header, Body: body,
+		})
+	})
+	if err != nil {
+		return nil, FailureOf(err)
+	}
+	if body, err = s.body(call, answer); err != nil {
+		return nil, FailureOf(err)
+	}
+	return &v1.ExecuteResponse{Payload: &v1.ExecuteResponse_Json{Json: body}}, nil
+}
+
+// executeTables writes typed tables as AzureML's JSON and reads the answer back into tables.
+func (s *Scoring) executeTables(ctx context.Context, req *v1.ExecuteRequest, input *v1.ScoringInput) (*v1.ExecuteResponse, error) {
+	switch {
+	case req.GetDetails():
+		return nil, Refuse(InvalidField, "details", "belongs to the json lane; the tables lane always asks for details")
+	case req.GetFormat() != "":
+		return nil, Refuse(InvalidField, "format", "belongs to the json lane; tables have one format")
+	}
+	body, err := azureml.AppendRequest(nil, requestTables(input), parameters(input), s.limits.Request)
+	if err != nil {
+		var field *azureml.InputError
+		if errors.As(err, &field) {
+			return nil, Refuse(InvalidField, "tables."+field.Field, "%s", field.Reason)
+		}
+		return nil, TooLarge("tables", s.limits.Request)
+	}
+	call := CallFrom(ctx)
+	answer, err := timed(call, func() (*azureml.Answer, error) {
+		return s.upstream.Execute(ctx, &azureml.Request{
+			Workspace: req.GetWorkspace(), Service: req.GetService(), Details: true, Header: call.Header, Body: body,
+		})
+	})
+	if err != nil {
+		return nil, FailureOf(err)
+	}
+	plain, err := answer.Plain(int64(s.limits.Answer))
+	if err != nil {
+		return nil, FailureOf(err)
+	}
+	tables, err := azureml.ParseAnswer(plain)
+	if err != nil {
+		var not *azureml.NotTableError
+		if errors.As(err, &not) {
+			return nil, Refuse(AnswerNotTable, "", "%s; use the json lane", not)
+		}
+		return nil, caused(Refuse(UpstreamForeign, "", "the upstream's answer cannot be read: %s", err), err)
+	}
+	return &v1.ExecuteResponse{Payload: &v1.ExecuteResponse_Tables{Tables: output(tables)}}, nil
+}
+
+// GetServiceSchema fetches a service's Swagger document and reads the columns out of it.
+func (s *Scoring) GetServiceSchema(ctx context.Context, req *v1.GetServiceSchemaRequest) (*v1.GetServiceSchemaResponse, error) {
+	if f := checkService(req.GetWorkspace(), req.GetService(), req.GetApiVersion()); f != nil {
+		return nil, f
+	}
+	call := CallFrom(ctx)
+	answer, err := timed(call, func() (*azureml.Answer, error) {
+		return s.upstream.Swagger(ctx, &azureml.Request{Workspace: req.GetWorkspace(), Service: req.GetService(), Header: call.Header})
+	})
+	if err != nil {
+		var up *azureml.Error
+		if errors.As(err, &up) && up.Status == http.StatusNotFound && up.Envelope.Error.Code == "" {
+			return nil, caused(Refuse(SchemaNotPublished, "", "the upstream publishes no description of this service"), err)
+		}
+		return nil, FailureOf(err)
+	}
+	body, err := s.body(call, answer)
+	if err != nil {
+		return nil, FailureOf(err)
+	}
+	if call.Raw {
+		return &v1.GetServiceSchemaResponse{SwaggerJson: body}, nil // REST answers the document alone
+	}
+	schema, err := azureml.ParseSchema(body)
+	if err != nil {
+		return nil, caused(Refuse(UpstreamForeign, "", "%s", err), err)
+	}
+	return schemaMessage(body, schema), nil
+}
+
+// body returns an answer's bytes: as they came for REST, whose header names the coding, unpacked for stubs.
+func (s *Scoring) body(call *Call, answer *azureml.Answer) ([]byte, error) {
+	if call.Raw {
+		return answer.Body, nil
+	}
+	return answer.Plain(int64(s.limits.Answer))
+}
+
+// timed makes an upstream call and notes in call what the log and the caller's header want to know of it.
+func timed(call *Call, do func() (*azureml.Answer, error)) (*azureml.Answer, error) {
+	start := time.Now()
+	answer, err := do()
+	call.Upstream = time.Since(start)
+	var up *azureml.Error
+	switch {
+	case err == nil:
+		call.UpstreamStatus, call.Answer = http.StatusOK, answer.Header
+	case errors.As(err, &up):
+		call.UpstreamStatus, call.Answer = up.Status, up.Header
+	}
+	return answer, err
+}
+
+// TooLarge refuses a request whose field would need more than limit bytes of JSON.
+func TooLarge(field string, limit int) *Failure {
+	return Refuse(RequestTooLarge, field, "more than %d bytes of JSON; AzureML takes no larger request (the limit here is --max-body)", limit)
+}
+
+// idPattern is what ids look like; both surfaces hold to it, since ids become part of a URL.
+var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+
+// ValidID reports whether s can be a workspace's, service's or job's id.
+func ValidID(s string) bool { return idPattern.MatchString(s) }
+
+// checkService checks what names a service in every request.
+func checkService(workspace, service, version string) *Failure {
+	const want = "1 to 128 letters, digits, '.', '_' or '-', beginning with a letter or digit, are required"
+	switch {
+	case !ValidID(workspace):
+		return Refuse(InvalidField, "workspace", want)
+	case !ValidID(service):
+		return Refuse(InvalidField, "service", want)
+	case version != "" && version != "2.0":
+		return Refuse(BadAPIVersion, "api-version", "Invalid version parameter was passed during the API call: %q. The only one known is 2.0", version)
+	}
+	return nil
+}

@@ -1,0 +1,280 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	v1 "github.com/amlgate/amlgate/gen/amlgate/v1"
+	"github.com/amlgate/amlgate/gen/openapi"
+	"github.com/amlgate/amlgate/server/api"
+)
+
+// surface is the REST surface: the front door, the generated mux behind it, and a few pages of its own.
+type surface struct {
+	mux     *runtime.ServeMux
+	access  *accessLog
+	maxBody int
+	ready   func() bool
+}
+
+// newSurface registers the services' REST routes; unary is the chain that every call passes.
+func newSurface(scoring v1.ScoringServiceServer, jobs v1.JobServiceServer, maxBody int, access *accessLog, ready func() bool) (*surface, error) {
+	s := &surface{access: access, maxBody: maxBody, ready: ready}
+	s.mux = runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, rawMarshaler{}),
+		// The front door hands headers on in the call; none becomes metadata, and no metadata becomes a header.
+		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
+		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
+		runtime.WithForwardResponseOption(answerHead),
+		runtime.WithErrorHandler(gatewayError),
+		runtime.WithRoutingErrorHandler(func(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, code int) {
+			fail(w, api.CallFrom(ctx), api.FailureOf(fmt.Errorf("the front door let a call pass that has no route: %d", code)))
+		}),
+		runtime.WithDisablePathLengthFallback(),
+		runtime.WithDisableHTTPMethodOverride(),
+		runtime.WithWriteContentLength(),
+	)
+	ctx := context.Background()
+	if err := v1.RegisterScoringServiceHandlerServer(ctx, s.mux, scoring); err != nil {
+		return nil, err
+	}
+	if err := v1.RegisterJobServiceHandlerServer(ctx, s.mux, jobs); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// ServeHTTP is the front door.
+func (s *surface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	call := &api.Call{ID: requestID(r.Header.Get("X-Ms-Client-Request-Id")), Raw: true}
+	status := &statusWriter{ResponseWriter: w}
+	name := s.serve(status, r, call)
+	s.access.rest(r.Context(), name, r.Method, call, status.code(), time.Since(start))
+}
+
+// serve answers a request and returns the template of its path.
+func (s *surface) serve(w http.ResponseWriter, r *http.Request, call *api.Call) string {
+	if page, ok := s.page(r.URL.Path); ok {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			fail(w, call, notAllowed("GET, HEAD"))
+		} else {
+			page(w, call)
+		}
+		return r.URL.Path
+	}
+	rt, v, path, f := find(r)
+	if f != nil {
+		// The body of a call that goes nowhere is still read, within bounds, for the connection's sake.
+		drainRefused(w, r)
+		fail(w, call, f)
+		if rt == nil {
+			return "unknown"
+		}
+		return rt.template
+	}
+	if f := s.pass(w, r, call, v, path); f != nil {
+		fail(w, call, f)
+	}
+	return rt.template
+}
+
+// pass brings a request into the one form that the generated mux and the handlers know, and serves it.
+func (s *surface) pass(w http.ResponseWriter, r *http.Request, call *api.Call, v *verb, path string) *api.Failure {
+	form, f := v.form(r.URL.RawQuery)
+	if f != nil {
+		drainRefused(w, r)
+		return f
+	}
+	call.Header = passedHeader(r.Header)
+	call.Header.Set("X-Ms-Client-Request-Id", call.ID)
+	body := &wholeBody{}
+	if v.body {
+		if body.bytes, f = readBody(w, r, s.maxBody); f != nil {
+			return f
+		}
+	}
+	inner := r.WithContext(api.WithCall(r.Context(), call))
+	inner.Method = v.method
+	inner.URL = &url.URL{Path: path}
+	inner.Body, inner.ContentLength = body, int64(len(body.bytes))
+	// Set, the two forms keep net/http from reading the query again, or the body, whatever its type says it is.
+	inner.Form, inner.PostForm = form, form
+	inner.Header = http.Header{}
+	if deadline := r.Header["Grpc-Timeout"]; len(deadline) > 0 {
+		inner.Header["Grpc-Timeout"] = deadline
+	}
+	s.mux.ServeHTTP(w, inner)
+	return nil
+}
+
+// page returns what is served besides the contract.
+func (s *surface) page(path string) (func(http.ResponseWriter, *api.Call), bool) {
+	switch path {
+	case "/healthz":
+		return func(w http.ResponseWriter, call *api.Call) { text(w, call, http.StatusOK, "ok\n") }, true
+	case "/readyz":
+		return func(w http.ResponseWriter, call *api.Call) {
+			if s.ready() {
+				text(w, call, http.StatusOK, "ready\n")
+			} else {
+				text(w, call, http.StatusServiceUnavailable, "stopping\n")
+			}
+		}, true
+	case "/openapi.json":
+		return func(w http.ResponseWriter, call *api.Call) {
+			w.Header().Set("Content-Type", "application/json")
+			write(w, call, http.StatusOK, openapi.Document)
+		}, true
+	}
+	return nil, false
+}
+
+func text(w http.ResponseWriter, call *api.Call, code int, s string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	write(w, call, code, []byte(s))
+}
+
+// write sends an answer of known length.
+func write(w http.ResponseWriter, call *api.Call, code int, body []byte) {
+	head(w.Header(), call)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(code)
+	_, _ = w.Write(body)
+}
+
+// head sets what every answer carries: the call's id and the upstream's. Where the upstream gave none, ours stands for
+// both: programs written for AzureML print x-ms-request-id when something went wrong.
+func head(h http.Header, call *api.Call) {
+	for name, values := range call.Answer {
+		h[name] = values
+	}
+	h["X-Ms-Client-Request-Id"] = []string{call.ID}
+	if len(h["X-Ms-Request-Id"]) == 0 {
+		h["X-Ms-Request-Id"] = []string{call.ID}
+	}
+}
+
+// answerHead is run by the generated mux before it writes an answer.
+func answerHead(ctx context.Context, w http.ResponseWriter, _ proto.Message) error {
+	head(w.Header(), api.CallFrom(ctx))
+	return nil
+}
+
+// gatewayError is how the generated mux reports an error.
+func gatewayError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, err error) {
+	fail(w, api.CallFrom(ctx), api.FailureOf(err))
+}
+
+// fail answers with an error in AzureML's envelope.
+func fail(w http.ResponseWriter, call *api.Call, f *api.Failure) {
+	call.Failure = f
+	h := w.Header()
+	head(h, call)
+	delete(h, "Content-Encoding")
+	h.Set("Content-Type", f.ContentType)
+	if f.ContentEncoding != "" {
+		h.Set("Content-Encoding", f.ContentEncoding)
+	}
+	if f.Allow != "" {
+		h.Set("Allow", f.Allow)
+	}
+	if f.RetryAfter > 0 && len(h["Retry-After"]) == 0 {
+		h.Set("Retry-After", strconv.Itoa(int((f.RetryAfter+time.Second-1)/time.Second)))
+	}
+	h.Set("Content-Length", strconv.Itoa(len(f.Body)))
+	w.WriteHeader(f.HTTP)
+	_, _ = w.Write(f.Body)
+}
+
+// rawMarshaler reads and writes AzureML's JSON as the bytes it is. Everything else is plain protojson.
+type rawMarshaler struct{}
+
+// ContentType is AzureML's.
+func (rawMarshaler) ContentType(any) string { return "application/json; charset=utf-8" }
+
+// Marshal returns bytes as they are, and a string (the job id) as a JSON string with nothing after it: clients strip
+// the first and the last character.
+func (rawMarshaler) Marshal(v any) ([]byte, error) {
+	switch v := v.(type) {
+	case []byte:
+		return v, nil
+	case string:
+		return json.Marshal(v)
+	case proto.Message:
+		return protojson.Marshal(v)
+	}
+	return nil, fmt.Errorf("a %T cannot be answered", v)
+}
+
+// Unmarshal reads a message.
+func (rawMarshaler) Unmarshal(b []byte, v any) error {
+	switch v := v.(type) {
+	case *[]byte:
+		*v = b
+		return nil
+	case proto.Message:
+		return protojson.Unmarshal(b, v)
+	}
+	return fmt.Errorf("a %T cannot be read", v)
+}
+
+// NewDecoder returns a decoder of one value, the whole body.
+func (m rawMarshaler) NewDecoder(r io.Reader) runtime.Decoder {
+	return runtime.DecoderFunc(func(v any) error {
+		if body, ok := r.(*wholeBody); ok {
+			return m.Unmarshal(body.take(), v)
+		}
+		b, err := io.ReadAll(r)
+		if err != nil {
+			return err
+		}
+		return m.Unmarshal(b, v)
+	})
+}
+
+// NewEncoder returns an encoder; only streams use it.
+func (m rawMarshaler) NewEncoder(w io.Writer) runtime.Encoder {
+	return runtime.EncoderFunc(func(v any) error {
+		b, err := m.Marshal(v)
+		if err == nil {
+			_, err = w.Write(b)
+		}
+		return err
+	})
+}
+
+// statusWriter remembers the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(code int) {
+	if w.status == 0 && code >= 200 {
+		w.status = code
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *statusWriter) code() int {
+	if w.status == 0 {
+		return http.StatusOK
+	}
+	return w.status
+}
+

@@ -1,0 +1,275 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/cors"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	_ "google.golang.org/grpc/encoding/gzip" // callers may compress
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	v1 "github.com/amlgate/amlgate/gen/amlgate/v1"
+	"github.com/amlgate/amlgate/server/api"
+	"github.com/amlgate/amlgate/server/azureml"
+	"github.com/amlgate/amlgate/server/emulator"
+)
+
+// What both listeners hold callers to.
+const (
+	headerTimeout = 10 * time.Second
+	maxHeader     = 32 << 10 // bytes
+	maxStreams    = 250      // calls at a time on one HTTP/2 connection
+	idleTimeout   = 2 * time.Minute
+)
+
+// Server is one amlgate: two listeners, what stands behind them, and the emulator if it is its own upstream.
+type Server struct {
+	cfg      Config
+	log      *slog.Logger
+	upstream *azureml.Client
+	health   *health.Server
+	grpc     *grpc.Server
+	rest     *http.Server
+	emulator *http.Server // nil with an upstream of its own
+
+	grpcListener, restListener, emulatorListener net.Listener
+
+	stopping atomic.Bool
+}
+
+// New checks the configuration and opens the listeners; calls are answered once Run runs. Errors name the flag.
+func New(cfg Config, log *slog.Logger) (_ *Server, err error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, log: log, health: health.NewServer()}
+	defer func() {
+		if err != nil {
+			s.closeListeners()
+		}
+	}()
+	config, err := s.tls()
+	if err != nil {
+		return nil, err
+	}
+	if s.grpcListener, err = listen("--grpc", cfg.GRPC); err != nil {
+		return nil, err
+	}
+	if s.restListener, err = listen("--http", cfg.HTTP); err != nil {
+		return nil, err
+	}
+	if err := s.connect(); err != nil {
+		return nil, err
+	}
+	scoring := api.NewScoring(s.upstream, api.Limits{Request: cfg.MaxBody, Answer: cfg.MaxAnswer})
+	access := &accessLog{log}
+	s.newGRPC(config, scoring, access)
+	return s, s.newREST(config, scoring, access)
+}
+
+func listen(flag, addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	return l, nil
+}
+
+// tls loads the certificate, nil where none is configured.
+func (s *Server) tls() (*tls.Config, error) {
+	if s.cfg.TLSCert == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(s.cfg.TLSCert, s.cfg.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// connect makes the upstream's client, and the emulator where no upstream is configured.
+func (s *Server) connect() (err error) {
+	base := s.cfg.Upstream
+	if base == "" {
+		em, err := emulator.New(emulator.Config{Faults: s.cfg.Faults}) // silent: each call of it is one of ours, which is logged
+		if err != nil {
+			return err
+		}
+		if s.emulatorListener, err = listen("embedded emulator", "127.0.0.1:0"); err != nil {
+			return err
+		}
+		s.emulator = &http.Server{Handler: em, ReadHeaderTimeout: headerTimeout, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)}
+		base = "http://" + s.emulatorListener.Addr().String()
+	}
+	s.upstream, err = azureml.NewClient(azureml.Options{BaseURL: base, Timeout: s.cfg.UpstreamTimeout, MaxAnswer: int64(s.cfg.MaxAnswer)})
+	if err != nil {
+		return fmt.Errorf("--%w", err)
+	}
+	return nil
+}
+
+// newGRPC builds the native listener's server.
+func (s *Server) newGRPC(config *tls.Config, scoring v1.ScoringServiceServer, access *accessLog) {
+	options := []grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(append([]grpc.UnaryServerInterceptor{sendHead}, s.chain()...)...),
+		grpc.StatsHandler(access),
+		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
+			return api.Refuse(api.NotImplemented, "", "there is no such RPC; see reflection or the contract for those there are")
+		}),
+		// A double of one digit takes two bytes of JSON and eight here, so a table may be four times its JSON. What passes
+		// is measured again as JSON.
+		grpc.MaxRecvMsgSize(4*s.cfg.MaxBody + 64<<10),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(maxHeader),
+		grpc.ConnectionTimeout(headerTimeout),
+		// The default lets a client ping every five minutes and cuts it otherwise; watchers behind proxies need more.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: idleTimeout, Timeout: 20 * time.Second}),
+	}
+	if config != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(config)))
+	}
+	s.grpc = grpc.NewServer(options...)
+	v1.RegisterScoringServiceServer(s.grpc, scoring)
+	v1.RegisterJobServiceServer(s.grpc, v1.UnimplementedJobServiceServer{})
+	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
+	for name := range s.grpc.GetServiceInfo() {
+		s.health.SetServingStatus(name, grpc_health_v1.HealthCheckResponse_SERVING)
+	}
+	if s.cfg.reflect() {
+		reflection.Register(s.grpc)
+	}
+}
+
+// newREST builds the REST listener's server.
+func (s *Server) newREST(config *tls.Config, scoring v1.ScoringServiceServer, access *accessLog) error {
+	surface, err := newSurface(&chained{server: scoring, chain: joined(s.chain())}, v1.UnimplementedJobServiceServer{},
+		s.cfg.MaxBody, access, func() bool { return !s.stopping.Load() })
+	if err != nil {
+		return err
+	}
+	var handler http.Handler = surface
+	if len(s.cfg.CORSOrigin) > 0 {
+		handler = cors.New(cors.Options{
+			AllowedOrigins: s.cfg.CORSOrigin,
+			AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete},
+			AllowedHeaders: []string{"Authorization", "Content-Type", "Grpc-Timeout", "X-Ms-Client-Request-Id", "Traceparent", "Azureml-Model-Deployment"},
+			ExposedHeaders: []string{"X-Ms-Request-Id", "X-Ms-Client-Request-Id", "Retry-After"},
+			MaxAge:         600,
+		}).Handler(surface)
+	}
+	s.rest = &http.Server{
+		Handler:                      handler,
+		TLSConfig:                    config,
+		ReadHeaderTimeout:            headerTimeout,
+		IdleTimeout:                  idleTimeout,
+		MaxHeaderBytes:               maxHeader,
+		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+	return nil
+}
+
+// HTTPAddr is where REST listens, GRPCAddr where native gRPC does: with port 0 configured, the port that it became.
+func (s *Server) HTTPAddr() string { return s.restListener.Addr().String() }
+
+// GRPCAddr is where native gRPC listens.
+func (s *Server) GRPCAddr() string { return s.grpcListener.Addr().String() }
+
+// Run answers calls until ctx ends, then lets those in flight finish, for at most the drain timeout. It returns an error
+// if a listener broke or calls had to be cut off.
+func (s *Server) Run(ctx context.Context) error {
+	failed := make(chan error, 3)
+	serve := func(what string, run func() error) {
+		go func() {
+			if err := run(); err != nil && !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("%s: %w", what, err)
+			}
+		}()
+	}
+	if s.emulator != nil {
+		serve("embedded emulator", func() error { return s.emulator.Serve(s.emulatorListener) })
+	}
+	serve("grpc", func() error { return s.grpc.Serve(s.grpcListener) })
+	serve("http", func() error {
+		if s.rest.TLSConfig != nil {
+			return s.rest.ServeTLS(s.restListener, "", "")
+		}
+		return s.rest.Serve(s.restListener)
+	})
+	s.announce()
+	select {
+	case err := <-failed:
+		return errors.Join(err, s.drain())
+	case <-ctx.Done():
+		return s.drain()
+	}
+}
+
+// announce says where everything is.
+func (s *Server) announce() {
+	scheme := "http"
+	if s.rest.TLSConfig != nil {
+		scheme = "https"
+	}
+	upstream := s.cfg.Upstream
+	if s.emulator != nil {
+		upstream = "embedded emulator at http://" + s.emulatorListener.Addr().String() + ", workspace demo, key demo-key"
+	}
+	s.log.Info("ready", "rest", scheme+"://"+s.HTTPAddr(), "grpc", s.GRPCAddr(), "upstream", upstream)
+}
+
+// drain stops both listeners at once and waits for the calls that they have.
+func (s *Server) drain() error {
+	s.stopping.Store(true)
+	s.health.Shutdown()
+	s.log.Info("stopping", "drain_timeout", s.cfg.DrainTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
+	defer cancel()
+	drained := make(chan struct{})
+	go func() {
+		s.grpc.GracefulStop()
+		close(drained)
+	}()
+	err := s.rest.Shutdown(ctx)
+	if err != nil {
+		_ = s.rest.Close()
+	}
+	select {
+	case <-drained:
+	case <-ctx.Done():
+		s.grpc.Stop()
+		<-drained
+		err = ctx.Err()
+	}
+	s.upstream.Close()
+	if s.emulator != nil {
+		_ = s.emulator.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("calls were cut off after --drain-timeout %s", s.cfg.DrainTimeout)
+	}
+	s.log.Info("stopped")
+	return nil
+}
+
+func (s *Server) closeListeners() {
+	for _, l := range []net.Listener{s.grpcListener, s.restListener, s.emulatorListener} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+}
