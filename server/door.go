@@ -179,4 +179,3 @@ func requestID(given string) string {
 	}
 	return newID()
 }
-

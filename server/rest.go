@@ -277,4 +277,3 @@ func (w *statusWriter) code() int {
 	}
 	return w.status
 }
-

@@ -16,7 +16,9 @@ type SyntaxError struct {
 }
 
 // Error names the byte and what was expected there.
-func (e *SyntaxError) Error() string { return fmt.Sprintf("no valid JSON at byte %d: %s expected", e.Offset, e.Want) }
+func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("no valid JSON at byte %d: %s expected", e.Offset, e.Want)
+}
 
 // scanner walks through JSON without building anything of it. Its methods stand on the first byte of what they read
 // and leave the scanner behind its last.
@@ -337,7 +339,7 @@ func hex4(b []byte) rune {
 		case c-'0' <= 9:
 			c -= '0'
 		case c|0x20 >= 'a' && c|0x20 <= 'f':
-			c = c|0x20 - 'a' + 10
+			c = c | 0x20 - 'a' + 10
 		default:
 			return -1
 		}
