@@ -298,7 +298,13 @@ func ofUpstream(e *azureml.Error) *Failure {
 		sf, domain, text = statusSurface(e), DomainAmlgate, e.Reason
 	}
 	sf.Code = answerCode(e.Status, sf.Class, sf.Detail)
-	message := cut(redact.String(sf.Detail+": "+text), maxMessage)
+	if domain == DomainAzureML {
+		if text == "" {
+			text = sf.Message // many of AzureML's details have no sentence of their own
+		}
+		text = sf.Detail + ": " + text
+	}
+	message := cut(redact.String(text), maxMessage)
 	f := &Failure{HTTP: e.Status, RetryAfter: e.RetryAfter, status: withDetails(sf.Code, message, upstreamDetails(e, sf, domain, details)...)}
 	switch passed := redact.Bytes(e.Body); {
 	case domain == DomainAmlgate:

@@ -34,12 +34,14 @@ type ColumnSchema struct {
 // otherwise the names tell. What is not found is left out: only a text that is no JSON object is an error.
 func ParseSchema(document []byte) (Schema, error) {
 	var doc struct {
-		Definitions object `json:"definitions"`
+		Definitions json.RawMessage `json:"definitions"`
 	}
 	if err := json.Unmarshal(bytes.TrimPrefix(document, utf8BOM), &doc); err != nil {
-		return Schema{}, errors.New("the service's description is no JSON object of the expected shape")
+		return Schema{}, errors.New("the service's description is no JSON object")
 	}
-	d := definitions(doc.Definitions)
+	var members object
+	_ = members.UnmarshalJSON(doc.Definitions) // what is no object defines nothing
+	d := definitions(members)
 	request := d.properties(d.get("ExecutionRequest"))
 	schema := Schema{
 		Inputs:     d.tables(request.get("Inputs")),

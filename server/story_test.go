@@ -1,0 +1,333 @@
+package server_test
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/tools/txtar"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	v1 "github.com/amlgate/amlgate/gen/amlgate/v1"
+	"github.com/amlgate/amlgate/server"
+)
+
+// A story is one file of testdata/stories: a call over gRPC (grpc.request), the same over REST (rest.request), what a
+// scripted upstream is asked (upstream.request) and answers (upstream.answer), and what the callers get (grpc.answer,
+// rest.answer). A story without upstream.request must not reach the upstream; upstream.request.grpc stands where gRPC's
+// differs. The words are the wire's own: lines end
+// with LF for CRLF, Content-Length is filled in where it says so, the last line's LF is not the body's, and a packed
+// answer is shown unpacked.
+//
+// "go test ./server -run TestStories -update" writes the answers as they are now; read the diff before you keep it.
+var update = flag.Bool("update", false, "rewrite the answers in testdata/stories")
+
+func TestStories(t *testing.T) {
+	files, err := filepath.Glob("testdata/stories/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no stories: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			s := readStory(t, file)
+			if s.has("grpc.request") {
+				t.Run("grpc", func(t *testing.T) { s.check(t, "grpc", s.overGRPC) })
+			}
+			if s.has("rest.request") {
+				t.Run("rest", func(t *testing.T) { s.check(t, "rest", s.overREST) })
+			}
+			if *update && !t.Failed() {
+				if err := os.WriteFile(file, txtar.Format(s.archive), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+type story struct{ archive *txtar.Archive }
+
+func readStory(t *testing.T, file string) *story {
+	t.Helper()
+	a, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := []string{"grpc.request", "rest.request", "upstream.request", "upstream.request.grpc", "upstream.answer", "grpc.answer", "rest.answer"}
+	for _, f := range a.Files {
+		if !slices.Contains(known, f.Name) {
+			t.Fatalf("%s: section %q is none of %v", file, f.Name, known)
+		}
+	}
+	return &story{a}
+}
+
+func (s *story) has(name string) bool {
+	return slices.ContainsFunc(s.archive.Files, func(f txtar.File) bool { return f.Name == name })
+}
+
+// section returns a section without its last line's end.
+func (s *story) section(name string) string {
+	for _, f := range s.archive.Files {
+		if f.Name == name {
+			return strings.TrimSuffix(string(f.Data), "\n")
+		}
+	}
+	return ""
+}
+
+func (s *story) set(name, text string) {
+	for i, f := range s.archive.Files {
+		if f.Name == name {
+			s.archive.Files[i].Data = []byte(text + "\n")
+			return
+		}
+	}
+	s.archive.Files = append(s.archive.Files, txtar.File{Name: name, Data: []byte(text + "\n")})
+}
+
+// check runs the story over one surface and compares what the upstream was asked and what the caller got.
+func (s *story) check(t *testing.T, surface string, tell func(*testing.T, *server.Server) string) {
+	up := newScriptedUpstream(t, s.section("upstream.answer"))
+	cfg := testConfig()
+	cfg.Upstream = up.url()
+	if s.section("upstream.answer") == "!hang" {
+		cfg.UpstreamTimeout = 50 * time.Millisecond
+	}
+	got := tell(t, start(t, cfg))
+	asked := up.asked()
+	name := surface + ".answer"
+	want := "upstream.request"
+	if s.has(want + "." + surface) {
+		want += "." + surface
+	}
+	if *update {
+		s.set(name, got)
+		if len(asked) > 0 && (surface == "rest" || !s.has("rest.request") || want != "upstream.request") {
+			s.set(want, asked[0])
+		}
+		return
+	}
+	if want := s.section(name); got != want {
+		t.Errorf("the caller got:\n%s\nwant:\n%s", got, want)
+	}
+	switch {
+	case !s.has(want) && len(asked) > 0:
+		t.Errorf("the upstream was asked:\n%s\nand should not have been", asked[0])
+	case s.has(want) && (len(asked) != 1 || asked[0] != s.section(want)):
+		t.Errorf("the upstream was asked %d times:\n%s\nwant once:\n%s", len(asked), strings.Join(asked, "\n---\n"), s.section(want))
+	}
+}
+
+// overREST sends the story's request as it is written and returns the answer's status, notable headers and body.
+func (s *story) overREST(t *testing.T, srv *server.Server) string {
+	conn, err := net.Dial("tcp", srv.HTTPAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write(wire(s.section("rest.request"))); err != nil {
+		t.Fatal(err)
+	}
+	method, _, _ := strings.Cut(s.section("rest.request"), " ")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.Header.Get("Content-Encoding") == "gzip" { // unpacked: how it is packed depends on the build
+		z, err := gzip.NewReader(bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err = io.ReadAll(z); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return resp.Status + "\n" + notable(resp.Header) + "\n" + printable(body)
+}
+
+// notable writes the headers that a story tells, sorted; those that differ from run to run are left out.
+func notable(h map[string][]string) string {
+	var lines []string
+	for name, values := range h {
+		switch name := strings.ToLower(name); {
+		case name == "date" || name == "content-length" || name == "x-ms-client-request-id":
+		case name == "x-ms-request-id" && len(values[0]) == 32: // ours
+		case strings.HasPrefix(name, "x-ms-"), strings.HasPrefix(name, "azureml-"), strings.HasPrefix(name, "ms-azureml-"),
+			name == "content-type" && !strings.HasPrefix(values[0], "application/grpc"), name == "content-encoding", name == "retry-after",
+			name == "allow", name == "connection", name == "set-cookie", name == "server":
+			lines = append(lines, name+": "+strings.Join(values, ", ")+"\n")
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "")
+}
+
+// printable writes what is no text as Go would.
+func printable(b []byte) string {
+	if bytes.ContainsFunc(b, func(r rune) bool { return r == '�' || r < ' ' && r != '\n' && r != '\t' }) {
+		return fmt.Sprintf("%q", b)
+	}
+	return string(b)
+}
+
+// overGRPC makes the story's call: method, metadata, an empty line, the message. The message is protojson, except that
+// bytes are written as the text they are.
+func (s *story) overGRPC(t *testing.T, srv *server.Server) string {
+	head, body, _ := strings.Cut(s.section("grpc.request"), "\n\n")
+	lines := strings.Split(head, "\n")
+	ctx := t.Context()
+	for _, line := range lines[1:] {
+		k, v, _ := strings.Cut(line, ": ")
+		ctx = metadata.AppendToOutgoingContext(ctx, k, v)
+	}
+	client := dial(t, srv)
+	var md metadata.MD
+	var resp proto.Message
+	var err error
+	switch lines[0] {
+	case "Execute":
+		req := &v1.ExecuteRequest{}
+		fromText(t, body, req, func(json []byte) { req.Payload = &v1.ExecuteRequest_Json{Json: json} })
+		resp, err = v1.NewScoringServiceClient(client).Execute(ctx, req, grpc.Header(&md))
+	case "GetServiceSchema":
+		req := &v1.GetServiceSchemaRequest{}
+		fromText(t, body, req, nil)
+		resp, err = v1.NewScoringServiceClient(client).GetServiceSchema(ctx, req, grpc.Header(&md))
+	default:
+		t.Fatalf("no method %q in this test", lines[0])
+	}
+	if err != nil {
+		return status.Code(err).String() + "\n" + notable(md) + "\n" + errorText(t, err)
+	}
+	return codes.OK.String() + "\n" + notable(md) + "\n" + messageText(t, resp)
+}
+
+// fromText reads a message; a "json" member that is no text is taken as the bytes themselves.
+func fromText(t *testing.T, text string, msg proto.Message, setJSON func([]byte)) {
+	t.Helper()
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(text), &members); err != nil {
+		t.Fatalf("grpc.request: %v", err)
+	}
+	raw, ok := members["json"]
+	delete(members, "json")
+	rest, _ := json.Marshal(members)
+	if err := protojson.Unmarshal(rest, msg); err != nil {
+		t.Fatalf("grpc.request: %v", err)
+	}
+	if ok {
+		var quoted string
+		if json.Unmarshal(raw, &quoted) == nil {
+			raw = []byte(quoted)
+		}
+		setJSON(raw)
+	}
+}
+
+// messageText writes an answer: bytes as they are, the rest as protojson in one spelling.
+func messageText(t *testing.T, msg proto.Message) string {
+	t.Helper()
+	switch m := msg.(type) {
+	case *v1.ExecuteResponse:
+		if m.GetTables() == nil {
+			return printable(m.GetJson())
+		}
+	case *v1.GetServiceSchemaResponse:
+		document := string(m.GetSwaggerJson())
+		m.SwaggerJson = nil
+		return document + "\n" + oneSpelling(t, m)
+	}
+	return oneSpelling(t, msg)
+}
+
+// errorText writes a status: its message, then each detail.
+func errorText(t *testing.T, err error) string {
+	t.Helper()
+	st := status.Convert(err)
+	lines := []string{st.Message()}
+	for _, d := range st.Details() {
+		lines = append(lines, strings.TrimPrefix(fmt.Sprintf("%T", d), "*errdetails.")+" "+oneSpelling(t, d.(proto.Message)))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// oneSpelling writes a message as JSON that does not differ from build to build, as protojson's does on purpose.
+func oneSpelling(t *testing.T, msg proto.Message) string {
+	t.Helper()
+	b, err := protojson.Marshal(msg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v any
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(out.String())
+}
+
+func dial(t *testing.T, srv *server.Server) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient(srv.GRPCAddr(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// start runs a server until the test ends, and fails the test if it does not stop well.
+func start(t *testing.T, cfg server.Config) *server.Server {
+	t.Helper()
+	return startLogging(t, cfg, io.Discard)
+}
+
+func startLogging(t *testing.T, cfg server.Config, log io.Writer) *server.Server {
+	t.Helper()
+	srv, err := server.New(cfg, testLogger(log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("the server did not stop well: %v", err)
+		}
+	})
+	return srv
+}
