@@ -29,6 +29,7 @@ import (
 
 	v1 "github.com/amlgate/amlgate/gen/amlgate/v1"
 	"github.com/amlgate/amlgate/server"
+	"github.com/amlgate/amlgate/server/openapitest"
 )
 
 // A story is one file of testdata/stories: a call over gRPC (grpc.request), the same over REST (rest.request), what a
@@ -167,7 +168,29 @@ func (s *story) overREST(t *testing.T, srv *server.Server) string {
 			t.Fatal(err)
 		}
 	}
+	s.judge(t, resp, body)
 	return resp.Status + "\n" + notable(resp.Header) + "\n" + printable(body)
+}
+
+// judge holds call and answer against the OpenAPI document, unless the story says that it leaves it.
+func (s *story) judge(t *testing.T, resp *http.Response, body []byte) {
+	t.Helper()
+	if strings.Contains(string(s.archive.Comment), "(not in the OpenAPI document)") {
+		return
+	}
+	req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(wire(s.section("rest.request")))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	document := openapitest.New(t)
+	if resp.StatusCode == http.StatusOK {
+		if err := document.Request(req); err != nil {
+			t.Errorf("the OpenAPI document refuses the request: %v", err)
+		}
+	}
+	if err := document.Response(req, resp.StatusCode, resp.Header, body); err != nil {
+		t.Errorf("the OpenAPI document refuses the answer: %v", err)
+	}
 }
 
 // notable writes the headers that a story tells, sorted; those that differ from run to run are left out.
