@@ -1,0 +1,148 @@
+package emulator
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"regexp"
+	"time"
+)
+
+// Config says how an Emulator behaves. The zero value works: New puts the
+// default in the place of every zero. The tags are for a kong command line.
+type Config struct {
+	// Workspace is the id of the only workspace: 1 to 128 letters, digits,
+	// '.', '_' or '-', beginning with a letter or digit. Default "demo".
+	Workspace string `name:"workspace" help:"Id of the emulated workspace." default:"demo"`
+
+	// Key is the API key that execute asks for: 1 to 512 visible ASCII
+	// characters. Default "demo-key", which everyone knows.
+	Key string `name:"key" help:"API key of every emulated service." default:"demo-key"`
+
+	// Concurrency is how many execute calls a service answers at a time; more
+	// are refused with 503 RequestThrottled, none is queued. 1 to 10000,
+	// default 20, which is AzureML's.
+	Concurrency int `name:"concurrency" help:"Execute calls answered at a time, per service." default:"20"`
+
+	// MaxBody is the longest request body in bytes, after decompression too.
+	// 1 to 1 GiB, default 4 MiB, which is AzureML's.
+	MaxBody int64 `name:"max-body" help:"Longest request body in bytes." default:"4194304"`
+
+	// Timeout is when a call is given up with 408 ScoreRequestTimeout. 1 ms to
+	// 24 h, default 100 s, which is AzureML's. The models are fast, so only
+	// Faults.Latency can make a call last this long.
+	Timeout time.Duration `name:"timeout" help:"Time after which a call is answered 408." default:"100s"`
+
+	// Faults are the disturbances wanted; none by default.
+	Faults Faults `embed:"" prefix:"fault-"`
+
+	// Logger receives one line a request, without keys and bodies. Nil
+	// discards them.
+	Logger *slog.Logger `kong:"-"`
+}
+
+// Faults are disturbances of execute. They touch calls with a good key, to a
+// service that exists, whose body was read; swagger.json is never disturbed.
+type Faults struct {
+	// Latency is waited before every answer of a call that got a slot, which
+	// it holds meanwhile; throttled calls are refused at once. 0 to 24 h.
+	// Longer than Config.Timeout, the answer is 408, at Timeout.
+	Latency time.Duration `name:"latency" help:"Wait this long before each answer." default:"0s"`
+
+	// ThrottleAfter lets this many calls through, over all services, and
+	// answers every further one 503 RequestThrottled. 0, the default, never.
+	ThrottleAfter int `name:"throttle-after" help:"Throttle every call after this many; 0 is never." default:"0"`
+
+	// ErrorRate is the share of calls with a slot, 0 to 1, that is answered
+	// 500 InternalError. It is spread evenly by counting, not by chance, so
+	// that a test repeats: 0.25 is every fourth call. A millionth is its
+	// finest step.
+	ErrorRate float64 `name:"error-rate" help:"Share of calls answered 500, 0 to 1." default:"0"`
+
+	// Hang never answers, not even past Config.Timeout. A call ends, holding
+	// its slot till then, when the request's context does: the client goes
+	// away, or the server closes the connection or cancels its base context.
+	// http.Server.Shutdown alone does neither and waits for hung calls.
+	Hang bool `name:"hang" help:"Read the request and never answer."`
+
+	// CutAnswer announces the whole length of the answer, sends half of it
+	// and cuts the connection. It excludes Hang.
+	CutAnswer bool `name:"cut-answer" help:"Send half of each answer and cut the connection."`
+}
+
+const (
+	maxConcurrency = 10_000
+	maxBodyLimit   = 1 << 30
+	maxWait        = 24 * time.Hour
+)
+
+var (
+	idPattern  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+	keyPattern = regexp.MustCompile(`^[!-~]{1,512}$`)
+)
+
+// New builds an Emulator. Its error names the first field that is out of its
+// range, and the range.
+func New(cfg Config) (*Emulator, error) {
+	cfg.fillDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	e := &Emulator{cfg: cfg, key: sha256.Sum256([]byte(cfg.Key)), services: map[string]*deployment{}}
+	for _, s := range []*service{featureHashing(), cardiovascularRisk()} {
+		e.services[s.id] = &deployment{
+			service: s,
+			swagger: s.document(cfg.Workspace),
+			slots:   make(chan struct{}, cfg.Concurrency),
+		}
+	}
+	return e, nil
+}
+
+func (c *Config) fillDefaults() {
+	if c.Workspace == "" {
+		c.Workspace = "demo"
+	}
+	if c.Key == "" {
+		c.Key = "demo-key"
+	}
+	if c.Concurrency == 0 {
+		c.Concurrency = 20
+	}
+	if c.MaxBody == 0 {
+		c.MaxBody = 4 << 20
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 100 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+// validate never quotes Key: its error goes to terminals and logs.
+func (c *Config) validate() error {
+	switch f := c.Faults; {
+	case !idPattern.MatchString(c.Workspace):
+		return fmt.Errorf("emulator: Workspace is %q; allowed are 1 to 128 letters, digits, '.', '_', '-', beginning with a letter or digit", c.Workspace)
+	case !keyPattern.MatchString(c.Key):
+		return fmt.Errorf("emulator: Key has %d bytes; allowed are 1 to 512 visible ASCII characters without blanks", len(c.Key))
+	case c.Concurrency < 1 || c.Concurrency > maxConcurrency:
+		return fmt.Errorf("emulator: Concurrency is %d; allowed is 1 to %d", c.Concurrency, maxConcurrency)
+	case c.MaxBody < 1 || c.MaxBody > maxBodyLimit:
+		return fmt.Errorf("emulator: MaxBody is %d; allowed is 1 to %d bytes", c.MaxBody, maxBodyLimit)
+	case c.Timeout < time.Millisecond || c.Timeout > maxWait:
+		return fmt.Errorf("emulator: Timeout is %v; allowed is 1ms to %v", c.Timeout, maxWait)
+	case f.Latency < 0 || f.Latency > maxWait:
+		return fmt.Errorf("emulator: Faults.Latency is %v; allowed is 0 to %v", f.Latency, maxWait)
+	case f.ThrottleAfter < 0:
+		return fmt.Errorf("emulator: Faults.ThrottleAfter is %d; allowed is 0 (never) or more", f.ThrottleAfter)
+	case math.IsNaN(f.ErrorRate) || f.ErrorRate < 0 || f.ErrorRate > 1:
+		return fmt.Errorf("emulator: Faults.ErrorRate is %v; allowed is 0 to 1", f.ErrorRate)
+	case f.Hang && f.CutAnswer:
+		return errors.New("emulator: Faults.CutAnswer and Faults.Hang are both set; allowed is one of them, since a hung call has no answer to cut")
+	}
+	return nil
+}
