@@ -31,7 +31,7 @@ type Config struct {
 	UpstreamTimeout time.Duration `name:"upstream-timeout" default:"110s" help:"Longest upstream call; AzureML itself ends one after 100s."`
 	DrainTimeout    time.Duration `name:"drain-timeout" default:"30s" help:"How long a stop waits for calls in flight."`
 
-	Faults emulator.Faults `embed:"" group:"Faults of the embedded emulator"`
+	Faults emulator.Faults `embed:"" prefix:"fault-" group:"Faults of the embedded emulator"`
 }
 
 // validate checks what the tags cannot. Errors name the flag and what is allowed.

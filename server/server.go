@@ -205,7 +205,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	serve("grpc", func() error { return s.grpc.Serve(s.grpcListener) })
 	serve("http", func() error {
-		if s.rest.TLSConfig != nil {
+		if s.cfg.TLSCert != "" {
 			return s.rest.ServeTLS(s.restListener, "", "")
 		}
 		return s.rest.Serve(s.restListener)
@@ -222,7 +222,7 @@ func (s *Server) Run(ctx context.Context) error {
 // announce says where everything is.
 func (s *Server) announce() {
 	scheme := "http"
-	if s.rest.TLSConfig != nil {
+	if s.cfg.TLSCert != "" {
 		scheme = "https"
 	}
 	upstream := s.cfg.Upstream

@@ -9,6 +9,7 @@ import (
 
 	v1 "github.com/amlgate/amlgate/gen/amlgate/v1"
 	"github.com/amlgate/amlgate/server/azureml"
+	"github.com/amlgate/amlgate/server/redact"
 )
 
 // Limits bound what one call may carry.
@@ -156,7 +157,7 @@ func timed(call *Call, do func() (*azureml.Answer, error)) (*azureml.Answer, err
 	case err == nil:
 		call.UpstreamStatus, call.Answer = http.StatusOK, answer.Header
 	case errors.As(err, &up):
-		call.UpstreamStatus, call.Answer = up.Status, up.Header
+		call.UpstreamStatus, call.Answer = up.Status, redact.Header(up.Header)
 	}
 	return answer, err
 }

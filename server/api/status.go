@@ -207,7 +207,7 @@ func (f *Failure) Code() string { return f.status.Code().String() }
 
 // Refuse returns a Failure of amlgate's own. Field names what is wrong with the request; it may be empty.
 func Refuse(reason Reason, field, format string, args ...any) *Failure {
-	text := redact.String(fmt.Sprintf(format, args...))
+	field, text := redact.String(field), redact.String(fmt.Sprintf(format, args...))
 	sf, ok := refusals[reason]
 	if !ok {
 		sf = refusals[Unexpected]
@@ -276,6 +276,12 @@ func ofStatus(st *status.Status) *Failure {
 	switch st.Code() {
 	case codes.Unimplemented:
 		return Refuse(NotImplemented, "", "%s", st.Message())
+	case codes.ResourceExhausted: // a message beyond grpc.MaxRecvMsgSize
+		return Refuse(RequestTooLarge, "", "%s", st.Message())
+	case codes.Canceled:
+		return Refuse(Cancelled, "", "the caller cancelled the call; it may have run")
+	case codes.DeadlineExceeded:
+		return Refuse(DeadlineExceeded, "", "the caller's deadline passed; the call may still be running")
 	case codes.InvalidArgument:
 		return caused(Refuse(InvalidField, "", "the request cannot be read; check its query and headers (Grpc-Timeout among them)"), st.Err())
 	}

@@ -83,7 +83,7 @@ var (
 	keyPattern = regexp.MustCompile(`^[!-~]{1,512}$`)
 )
 
-// New builds an Emulator. Its error names the first field that is out of its
+// New builds an Emulator. Its error names the first flag that is out of its
 // range, and the range.
 func New(cfg Config) (*Emulator, error) {
 	cfg.fillDefaults()
@@ -126,23 +126,23 @@ func (c *Config) fillDefaults() {
 func (c *Config) validate() error {
 	switch f := c.Faults; {
 	case !idPattern.MatchString(c.Workspace):
-		return fmt.Errorf("emulator: Workspace is %q; allowed are 1 to 128 letters, digits, '.', '_', '-', beginning with a letter or digit", c.Workspace)
+		return fmt.Errorf("--workspace is %q; allowed are 1 to 128 letters, digits, '.', '_', '-', beginning with a letter or digit", c.Workspace)
 	case !keyPattern.MatchString(c.Key):
-		return fmt.Errorf("emulator: Key has %d bytes; allowed are 1 to 512 visible ASCII characters without blanks", len(c.Key))
+		return fmt.Errorf("--key has %d bytes; allowed are 1 to 512 visible ASCII characters without blanks", len(c.Key))
 	case c.Concurrency < 1 || c.Concurrency > maxConcurrency:
-		return fmt.Errorf("emulator: Concurrency is %d; allowed is 1 to %d", c.Concurrency, maxConcurrency)
+		return fmt.Errorf("--concurrency is %d; allowed is 1 to %d", c.Concurrency, maxConcurrency)
 	case c.MaxBody < 1 || c.MaxBody > maxBodyLimit:
-		return fmt.Errorf("emulator: MaxBody is %d; allowed is 1 to %d bytes", c.MaxBody, maxBodyLimit)
+		return fmt.Errorf("--max-body is %d; allowed is 1 to %d bytes", c.MaxBody, maxBodyLimit)
 	case c.Timeout < time.Millisecond || c.Timeout > maxWait:
-		return fmt.Errorf("emulator: Timeout is %v; allowed is 1ms to %v", c.Timeout, maxWait)
+		return fmt.Errorf("--timeout is %v; allowed is 1ms to %v", c.Timeout, maxWait)
 	case f.Latency < 0 || f.Latency > maxWait:
-		return fmt.Errorf("emulator: Faults.Latency is %v; allowed is 0 to %v", f.Latency, maxWait)
+		return fmt.Errorf("--fault-latency is %v; allowed is 0 to %v", f.Latency, maxWait)
 	case f.ThrottleAfter < 0:
-		return fmt.Errorf("emulator: Faults.ThrottleAfter is %d; allowed is 0 (never) or more", f.ThrottleAfter)
+		return fmt.Errorf("--fault-throttle-after is %d; allowed is 0 (never) or more", f.ThrottleAfter)
 	case math.IsNaN(f.ErrorRate) || f.ErrorRate < 0 || f.ErrorRate > 1:
-		return fmt.Errorf("emulator: Faults.ErrorRate is %v; allowed is 0 to 1", f.ErrorRate)
+		return fmt.Errorf("--fault-error-rate is %v; allowed is 0 to 1", f.ErrorRate)
 	case f.Hang && f.CutAnswer:
-		return errors.New("emulator: Faults.CutAnswer and Faults.Hang are both set; allowed is one of them, since a hung call has no answer to cut")
+		return errors.New("--fault-cut-answer and --fault-hang are both set; allowed is one of them, since a hung call has no answer to cut")
 	}
 	return nil
 }

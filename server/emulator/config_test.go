@@ -20,31 +20,31 @@ func TestNewRefuses(t *testing.T) {
 		cfg  Config
 		want string // the field and its range
 	}{
-		{"blank in workspace", Config{Workspace: "a b"}, "Workspace is \"a b\"; allowed are 1 to 128"},
-		{"dot workspace", Config{Workspace: ".."}, "Workspace is \"..\"; allowed"},
+		{"blank in workspace", Config{Workspace: "a b"}, "--workspace is \"a b\"; allowed are 1 to 128"},
+		{"dot workspace", Config{Workspace: ".."}, "--workspace is \"..\"; allowed"},
 		{"long workspace", Config{Workspace: strings.Repeat("w", 129)}, "allowed are 1 to 128"},
-		{"blank in key", Config{Key: "a key"}, "Key has 5 bytes; allowed are 1 to 512 visible"},
-		{"key in UTF-8", Config{Key: "schlüssel"}, "Key has 10 bytes"},
-		{"long key", Config{Key: strings.Repeat("k", 513)}, "Key has 513 bytes"},
-		{"negative concurrency", Config{Concurrency: -1}, "Concurrency is -1; allowed is 1 to 10000"},
-		{"large concurrency", Config{Concurrency: 10001}, "Concurrency is 10001; allowed"},
-		{"negative body", Config{MaxBody: -1}, "MaxBody is -1; allowed is 1 to 1073741824 bytes"},
-		{"large body", Config{MaxBody: 1<<30 + 1}, "MaxBody is 1073741825"},
-		{"negative timeout", Config{Timeout: -time.Second}, "Timeout is -1s; allowed is 1ms to 24h0m0s"},
-		{"short timeout", Config{Timeout: time.Microsecond}, "Timeout is 1µs"},
-		{"long timeout", Config{Timeout: 25 * time.Hour}, "Timeout is 25h0m0s"},
-		{"negative latency", Config{Faults: Faults{Latency: -1}}, "Faults.Latency is -1ns; allowed is 0 to 24h0m0s"},
-		{"long latency", Config{Faults: Faults{Latency: 25 * time.Hour}}, "Faults.Latency is 25h0m0s"},
-		{"negative throttle", Config{Faults: Faults{ThrottleAfter: -1}}, "Faults.ThrottleAfter is -1; allowed is 0 (never) or more"},
-		{"negative rate", Config{Faults: Faults{ErrorRate: -0.1}}, "Faults.ErrorRate is -0.1; allowed is 0 to 1"},
-		{"large rate", Config{Faults: Faults{ErrorRate: 1.1}}, "Faults.ErrorRate is 1.1; allowed is 0 to 1"},
-		{"no rate", Config{Faults: Faults{ErrorRate: math.NaN()}}, "Faults.ErrorRate is NaN; allowed is 0 to 1"},
-		{"hang and cut", Config{Faults: Faults{Hang: true, CutAnswer: true}}, "Faults.CutAnswer and Faults.Hang are both set"},
+		{"blank in key", Config{Key: "a key"}, "--key has 5 bytes; allowed are 1 to 512 visible"},
+		{"key in UTF-8", Config{Key: "schlüssel"}, "--key has 10 bytes"},
+		{"long key", Config{Key: strings.Repeat("k", 513)}, "--key has 513 bytes"},
+		{"negative concurrency", Config{Concurrency: -1}, "--concurrency is -1; allowed is 1 to 10000"},
+		{"large concurrency", Config{Concurrency: 10001}, "--concurrency is 10001; allowed"},
+		{"negative body", Config{MaxBody: -1}, "--max-body is -1; allowed is 1 to 1073741824 bytes"},
+		{"large body", Config{MaxBody: 1<<30 + 1}, "--max-body is 1073741825"},
+		{"negative timeout", Config{Timeout: -time.Second}, "--timeout is -1s; allowed is 1ms to 24h0m0s"},
+		{"short timeout", Config{Timeout: time.Microsecond}, "--timeout is 1µs"},
+		{"long timeout", Config{Timeout: 25 * time.Hour}, "--timeout is 25h0m0s"},
+		{"negative latency", Config{Faults: Faults{Latency: -1}}, "--fault-latency is -1ns; allowed is 0 to 24h0m0s"},
+		{"long latency", Config{Faults: Faults{Latency: 25 * time.Hour}}, "--fault-latency is 25h0m0s"},
+		{"negative throttle", Config{Faults: Faults{ThrottleAfter: -1}}, "--fault-throttle-after is -1; allowed is 0 (never) or more"},
+		{"negative rate", Config{Faults: Faults{ErrorRate: -0.1}}, "--fault-error-rate is -0.1; allowed is 0 to 1"},
+		{"large rate", Config{Faults: Faults{ErrorRate: 1.1}}, "--fault-error-rate is 1.1; allowed is 0 to 1"},
+		{"no rate", Config{Faults: Faults{ErrorRate: math.NaN()}}, "--fault-error-rate is NaN; allowed is 0 to 1"},
+		{"hang and cut", Config{Faults: Faults{Hang: true, CutAnswer: true}}, "--fault-cut-answer and --fault-hang are both set"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			e, err := New(tt.cfg)
-			if e != nil || err == nil || !strings.HasPrefix(err.Error(), "emulator: ") || !strings.Contains(err.Error(), tt.want) {
+			if e != nil || err == nil || !strings.HasPrefix(err.Error(), "--") || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 			if tt.cfg.Key != "" && strings.Contains(err.Error(), tt.cfg.Key) {

@@ -4,6 +4,7 @@ package redact
 
 import (
 	"log/slog"
+	"net/http"
 	"regexp"
 	"strings"
 )
@@ -32,6 +33,16 @@ func Bytes(b []byte) []byte {
 		return b
 	}
 	return secrets.ReplaceAll(b, []byte("${1}"+mark))
+}
+
+// Header is String for the values of an HTTP header; it changes h and returns it.
+func Header(h http.Header) http.Header {
+	for _, values := range h {
+		for i, v := range values {
+			values[i] = String(v)
+		}
+	}
+	return h
 }
 
 // Attr is a slog ReplaceAttr function: every text, error and other printable value passes String.
