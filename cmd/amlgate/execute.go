@@ -93,7 +93,8 @@ func (c *executeCmd) request(stdin io.Reader) ([]byte, error) {
 	case text[0] == '[' && json.Valid(text):
 		return json.Marshal(map[string]any{"Inputs": map[string]any{c.InputName: json.RawMessage(text)}, "GlobalParameters": parameters})
 	}
-	table, err := readCSV(text, c.InputName)
+	// Blanks at the ends of lines are data; only the file's last lines are not.
+	table, err := readCSV(bytes.TrimRight(bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")), "\r\n"), c.InputName)
 	if err != nil {
 		return nil, fmt.Errorf("--input: %w", err)
 	}

@@ -17,22 +17,35 @@ import (
 // service converts by its own schema. An empty cell is a missing one, as in AzureML's own CSV reader.
 func readCSV(text []byte, name string) (azureml.Table, error) {
 	r := csv.NewReader(bytes.NewReader(text))
-	records, err := r.ReadAll()
+	header, err := r.Read()
 	if err != nil {
 		return azureml.Table{}, err // names line and column
 	}
-	t := azureml.Table{Name: name, Rows: len(records) - 1, Columns: make([]azureml.Column, len(records[0]))}
+	t := azureml.Table{Name: name, Columns: make([]azureml.Column, len(header))}
 	for i := range t.Columns {
-		c := &t.Columns[i]
-		c.Name, c.Vector = records[0][i], azureml.Strings
-		for row, record := range records[1:] {
-			c.Strings = append(c.Strings, record[i])
-			if record[i] == "" {
-				c.Missing = append(c.Missing, uint32(row))
+		t.Columns[i].Name, t.Columns[i].Vector = header[i], azureml.Strings
+	}
+	for {
+		// The reader skips blank lines, which would lose a row of a single column without a word.
+		if rest := text[r.InputOffset():]; len(header) == 1 && (bytes.HasPrefix(rest, []byte("\n")) || bytes.HasPrefix(rest, []byte("\r\n"))) {
+			return azureml.Table{}, fmt.Errorf("a blank line after row %d; write \"\" for a missing cell", t.Rows)
+		}
+		record, err := r.Read()
+		if err == io.EOF {
+			return t, nil
+		}
+		if err != nil {
+			return azureml.Table{}, err
+		}
+		for i, cell := range record {
+			c := &t.Columns[i]
+			c.Strings = append(c.Strings, cell)
+			if cell == "" {
+				c.Missing = append(c.Missing, uint32(t.Rows))
 			}
 		}
+		t.Rows++
 	}
-	return t, nil
 }
 
 // printTables prints an answer. only picks one output by name.
