@@ -25,10 +25,17 @@ func (s *Server) chain() []grpc.UnaryServerInterceptor {
 // checkCredential refuses a call with two credentials: which one counts would be anybody's guess. A call with none goes
 // on, since in passthrough it is the upstream that says who may score.
 func checkCredential(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-	if given := api.CallFrom(ctx).Header["Authorization"]; len(given) > 1 {
-		return nil, api.Refuse(api.InvalidHeader, "authorization", "given %d times; one is allowed", len(given))
+	if f := oneCredential(ctx); f != nil {
+		return nil, f
 	}
 	return next(ctx, req)
+}
+
+func oneCredential(ctx context.Context) *api.Failure {
+	if given := api.CallFrom(ctx).Header["Authorization"]; len(given) > 1 {
+		return api.Refuse(api.InvalidHeader, "authorization", "given %d times; one is allowed", len(given))
+	}
+	return nil
 }
 
 // recovered turns a panic into an error. The stack goes to the log and nowhere else.
@@ -36,13 +43,46 @@ func recovered(log *slog.Logger) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
 		defer func() {
 			if p := recover(); p != nil {
-				log.LogAttrs(ctx, slog.LevelError, "panic", slog.String("id", api.CallFrom(ctx).ID), slog.String("method", info.FullMethod),
-					slog.String("panic", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
-				resp, err = nil, api.FailureOf(fmt.Errorf("panic: %v", p))
+				resp, err = nil, panicked(ctx, log, info.FullMethod, p)
 			}
 		}()
 		return next(ctx, req)
 	}
+}
+
+func panicked(ctx context.Context, log *slog.Logger, method string, p any) error {
+	log.LogAttrs(ctx, slog.LevelError, "panic", slog.String("id", api.CallFrom(ctx).ID), slog.String("method", method),
+		slog.String("panic", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
+	return api.FailureOf(fmt.Errorf("panic: %v", p))
+}
+
+// streamChain is the chain for streams, in one piece: the same checks in the same order.
+func streamChain(log *slog.Logger) grpc.StreamServerInterceptor {
+	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+		ctx := stream.Context()
+		if f := oneCredential(ctx); f != nil {
+			return f
+		}
+		defer func() {
+			if p := recover(); p != nil {
+				err = panicked(ctx, log, info.FullMethod, p)
+			}
+		}()
+		return next(srv, stream)
+	}
+}
+
+// sendStreamHead sends a native stream's header metadata at once, so that a caller learns that it is open before
+// anything happens on it.
+func sendStreamHead(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	call := api.CallFrom(stream.Context())
+	_ = stream.SetHeader(metadata.MD{"x-ms-client-request-id": {call.ID}})
+	err := next(srv, stream)
+	if err != nil {
+		call.Failure = api.FailureOf(err)
+		return call.Failure
+	}
+	return nil
 }
 
 // sendHead is native gRPC's outermost interceptor: it sends the upstream's facts as header metadata, as REST sends them
@@ -107,4 +147,37 @@ func (c *chained) Execute(ctx context.Context, req *v1.ExecuteRequest) (*v1.Exec
 
 func (c *chained) GetServiceSchema(ctx context.Context, req *v1.GetServiceSchemaRequest) (*v1.GetServiceSchemaResponse, error) {
 	return through(ctx, c.chain, c.server, v1.ScoringService_GetServiceSchema_FullMethodName, req, c.server.GetServiceSchema)
+}
+
+// chainedJobs is chained for JobService.
+type chainedJobs struct {
+	v1.UnsafeJobServiceServer
+	server v1.JobServiceServer
+	unary  grpc.UnaryServerInterceptor
+	stream grpc.StreamServerInterceptor
+}
+
+func (c *chainedJobs) SubmitJob(ctx context.Context, req *v1.SubmitJobRequest) (*v1.SubmitJobResponse, error) {
+	return through(ctx, c.unary, c.server, v1.JobService_SubmitJob_FullMethodName, req, c.server.SubmitJob)
+}
+
+func (c *chainedJobs) StartJob(ctx context.Context, req *v1.StartJobRequest) (*v1.StartJobResponse, error) {
+	return through(ctx, c.unary, c.server, v1.JobService_StartJob_FullMethodName, req, c.server.StartJob)
+}
+
+func (c *chainedJobs) GetJob(ctx context.Context, req *v1.GetJobRequest) (*v1.GetJobResponse, error) {
+	return through(ctx, c.unary, c.server, v1.JobService_GetJob_FullMethodName, req, c.server.GetJob)
+}
+
+func (c *chainedJobs) DeleteJob(ctx context.Context, req *v1.DeleteJobRequest) (*v1.DeleteJobResponse, error) {
+	return through(ctx, c.unary, c.server, v1.JobService_DeleteJob_FullMethodName, req, c.server.DeleteJob)
+}
+
+func (c *chainedJobs) ListJobs(ctx context.Context, req *v1.ListJobsRequest) (*v1.ListJobsResponse, error) {
+	return through(ctx, c.unary, c.server, v1.JobService_ListJobs_FullMethodName, req, c.server.ListJobs)
+}
+
+func (c *chainedJobs) WatchJob(req *v1.WatchJobRequest, stream grpc.ServerStreamingServer[v1.WatchJobResponse]) error {
+	info := &grpc.StreamServerInfo{FullMethod: v1.JobService_WatchJob_FullMethodName, IsServerStream: true}
+	return c.stream(c.server, stream, info, func(any, grpc.ServerStream) error { return c.server.WatchJob(req, stream) })
 }

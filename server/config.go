@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/amlgate/amlgate/server/emulator"
+	"github.com/amlgate/amlgate/server/jobs"
 )
 
 // Config says how a Server runs. The tags are the command line's; every flag also has an environment variable, its name
@@ -30,6 +31,8 @@ type Config struct {
 	MaxAnswer       int           `name:"max-answer" default:"67108864" placeholder:"BYTES" help:"Largest upstream answer."`
 	UpstreamTimeout time.Duration `name:"upstream-timeout" default:"110s" help:"Longest upstream call; AzureML itself ends one after 100s."`
 	DrainTimeout    time.Duration `name:"drain-timeout" default:"30s" help:"How long a stop waits for calls in flight."`
+
+	Watch jobs.Config `embed:"" group:"Watching jobs"`
 
 	Faults emulator.Faults `embed:"" prefix:"fault-" group:"Faults of the embedded emulator"`
 }

@@ -57,7 +57,8 @@ func (rt *route) match(path string) (string, bool) {
 		segment, rest, _ = strings.Cut(rest, "/")
 		canonical = append(canonical, '/')
 		if want[0] == '{' {
-			if !api.ValidID(segment) {
+			// "-" stands for every service, where jobs are listed.
+			if !api.ValidID(segment) && !(segment == "-" && want == "{service}" && rt.template == service+"/jobs") {
 				return "", false
 			}
 			canonical = append(canonical, segment...)

@@ -201,14 +201,3 @@ func TestCORSOnlyForConfiguredOrigins(t *testing.T) {
 		t.Errorf("another origin was allowed: %q", got)
 	}
 }
-
-func TestBatchJobsAreNotImplementedYet(t *testing.T) {
-	c := connect(t, start(t, testConfig()))
-	for _, line := range []string{"POST /jobs", "GET /jobs", "GET /jobs/j1", "DELETE /jobs/j1", "POST /jobs/j1/start", "GET /jobs/j1/watch"} {
-		method, path, _ := strings.Cut(line, " ")
-		resp, body := c.exchange(t, wire(method+" /workspaces/w1/services/s1"+path+" HTTP/1.1\nHost: a\nContent-Length: auto\n\n{}"))
-		if d := envelope(t, resp, body); resp.StatusCode != 501 || d.Code != "NotImplemented" {
-			t.Errorf("%s: %s %+v", line, resp.Status, d)
-		}
-	}
-}

@@ -22,19 +22,21 @@ import (
 // surface is the REST surface: the front door, the generated mux behind it, and a few pages of its own.
 type surface struct {
 	mux     *runtime.ServeMux
+	jobs    v1.JobServiceServer
 	access  *accessLog
 	maxBody int
 	ready   func() bool
 }
 
-// newSurface registers the services' REST routes; unary is the chain that every call passes.
+// newSurface registers the services' REST routes; both services run the chain that every call passes.
 func newSurface(scoring v1.ScoringServiceServer, jobs v1.JobServiceServer, maxBody int, access *accessLog, ready func() bool) (*surface, error) {
-	s := &surface{access: access, maxBody: maxBody, ready: ready}
+	s := &surface{jobs: jobs, access: access, maxBody: maxBody, ready: ready}
 	s.mux = runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, rawMarshaler{}),
 		// The front door hands headers on in the call; none becomes metadata, and no metadata becomes a header.
 		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
+		runtime.WithForwardResponseRewriter(answerBody),
 		runtime.WithForwardResponseOption(answerHead),
 		runtime.WithErrorHandler(gatewayError),
 		runtime.WithRoutingErrorHandler(func(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, code int) {
@@ -51,7 +53,8 @@ func newSurface(scoring v1.ScoringServiceServer, jobs v1.JobServiceServer, maxBo
 	if err := v1.RegisterJobServiceHandlerServer(ctx, s.mux, jobs); err != nil {
 		return nil, err
 	}
-	return s, nil
+	// Registered last, it goes before the generated route, which cannot stream.
+	return s, s.mux.HandlePath(http.MethodGet, service+"/jobs/{job_id}/watch", s.watch)
 }
 
 // ServeHTTP is the front door.
@@ -97,6 +100,8 @@ func (s *surface) pass(w http.ResponseWriter, r *http.Request, call *api.Call, v
 		return f
 	}
 	call.Header = passedHeader(r.Header)
+	call.IdempotencyKey = r.Header.Get("Idempotency-Key")
+	call.LastEventID = r.Header.Get("Last-Event-ID")
 	call.Header.Set("X-Ms-Client-Request-Id", call.ID)
 	body := &wholeBody{}
 	if v.body {
@@ -168,8 +173,28 @@ func head(h http.Header, call *api.Call) {
 
 // answerHead is run by the generated mux before it writes an answer.
 func answerHead(ctx context.Context, w http.ResponseWriter, _ proto.Message) error {
-	head(w.Header(), api.CallFrom(ctx))
+	call := api.CallFrom(ctx)
+	head(w.Header(), call)
+	switch {
+	case call.NoContent:
+		delete(w.Header(), "Content-Type")
+		w.WriteHeader(http.StatusNoContent)
+	case len(call.Body) == 0 && call.Body != nil:
+		delete(w.Header(), "Content-Type") // of nothing
+	}
 	return nil
+}
+
+// answerBody puts AzureML's own answer in the place of a message where there is one.
+func answerBody(ctx context.Context, msg proto.Message) (any, error) {
+	call := api.CallFrom(ctx)
+	switch {
+	case call.NoContent:
+		return []byte{}, nil
+	case call.Body != nil:
+		return call.Body, nil
+	}
+	return msg, nil
 }
 
 // gatewayError is how the generated mux reports an error.

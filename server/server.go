@@ -24,6 +24,7 @@ import (
 	"github.com/amlgate/amlgate/server/api"
 	"github.com/amlgate/amlgate/server/azureml"
 	"github.com/amlgate/amlgate/server/emulator"
+	"github.com/amlgate/amlgate/server/jobs"
 )
 
 // What both listeners hold callers to.
@@ -39,6 +40,7 @@ type Server struct {
 	cfg      Config
 	log      *slog.Logger
 	upstream *azureml.Client
+	hub      *jobs.Hub
 	health   *health.Server
 	grpc     *grpc.Server
 	rest     *http.Server
@@ -73,10 +75,18 @@ func New(cfg Config, log *slog.Logger) (_ *Server, err error) {
 	if err := s.connect(); err != nil {
 		return nil, err
 	}
-	scoring := api.NewScoring(s.upstream, api.Limits{Request: cfg.MaxBody, Answer: cfg.MaxAnswer})
+	limits := api.Limits{Request: cfg.MaxBody, Answer: cfg.MaxAnswer}
+	s.hub = jobs.NewHub(cfg.Watch, api.AskUpstream(s.upstream))
+	rooms := services{api.NewScoring(s.upstream, limits), api.NewJobs(s.upstream, s.hub, limits)}
 	access := &accessLog{log}
-	s.newGRPC(config, scoring, access)
-	return s, s.newREST(config, scoring, access)
+	s.newGRPC(config, rooms, access)
+	return s, s.newREST(config, rooms, access)
+}
+
+// services are what both listeners serve.
+type services struct {
+	scoring v1.ScoringServiceServer
+	jobs    v1.JobServiceServer
 }
 
 func listen(flag, addr string) (net.Listener, error) {
@@ -121,9 +131,10 @@ func (s *Server) connect() (err error) {
 }
 
 // newGRPC builds the native listener's server.
-func (s *Server) newGRPC(config *tls.Config, scoring v1.ScoringServiceServer, access *accessLog) {
+func (s *Server) newGRPC(config *tls.Config, rooms services, access *accessLog) {
 	options := []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(append([]grpc.UnaryServerInterceptor{sendHead}, s.chain()...)...),
+		grpc.ChainStreamInterceptor(sendStreamHead, streamChain(s.log)),
 		grpc.StatsHandler(access),
 		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
 			return api.Refuse(api.NotImplemented, "", "there is no such RPC; see reflection or the contract for those there are")
@@ -142,8 +153,8 @@ func (s *Server) newGRPC(config *tls.Config, scoring v1.ScoringServiceServer, ac
 		options = append(options, grpc.Creds(credentials.NewTLS(config)))
 	}
 	s.grpc = grpc.NewServer(options...)
-	v1.RegisterScoringServiceServer(s.grpc, scoring)
-	v1.RegisterJobServiceServer(s.grpc, v1.UnimplementedJobServiceServer{})
+	v1.RegisterScoringServiceServer(s.grpc, rooms.scoring)
+	v1.RegisterJobServiceServer(s.grpc, rooms.jobs)
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	for name := range s.grpc.GetServiceInfo() {
 		s.health.SetServingStatus(name, grpc_health_v1.HealthCheckResponse_SERVING)
@@ -154,8 +165,9 @@ func (s *Server) newGRPC(config *tls.Config, scoring v1.ScoringServiceServer, ac
 }
 
 // newREST builds the REST listener's server.
-func (s *Server) newREST(config *tls.Config, scoring v1.ScoringServiceServer, access *accessLog) error {
-	surface, err := newSurface(&chained{server: scoring, chain: joined(s.chain())}, v1.UnimplementedJobServiceServer{},
+func (s *Server) newREST(config *tls.Config, rooms services, access *accessLog) error {
+	unary := joined(s.chain())
+	surface, err := newSurface(&chained{server: rooms.scoring, chain: unary}, &chainedJobs{server: rooms.jobs, unary: unary, stream: streamChain(s.log)},
 		s.cfg.MaxBody, access, func() bool { return !s.stopping.Load() })
 	if err != nil {
 		return err
@@ -165,7 +177,7 @@ func (s *Server) newREST(config *tls.Config, scoring v1.ScoringServiceServer, ac
 		handler = cors.New(cors.Options{
 			AllowedOrigins: s.cfg.CORSOrigin,
 			AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete},
-			AllowedHeaders: []string{"Authorization", "Content-Type", "Grpc-Timeout", "X-Ms-Client-Request-Id", "Traceparent", "Azureml-Model-Deployment"},
+			AllowedHeaders: []string{"Authorization", "Content-Type", "Grpc-Timeout", "X-Ms-Client-Request-Id", "Traceparent", "Azureml-Model-Deployment", "Last-Event-ID"},
 			ExposedHeaders: []string{"X-Ms-Request-Id", "X-Ms-Client-Request-Id", "Retry-After"},
 			MaxAge:         600,
 		}).Handler(surface)
@@ -239,6 +251,7 @@ func (s *Server) drain() error {
 	s.log.Info("stopping", "drain_timeout", s.cfg.DrainTimeout)
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 	defer cancel()
+	s.hub.Drain() // each watch ends with its reason and cursor, and then counts as a call in flight no more
 	drained := make(chan struct{})
 	go func() {
 		s.grpc.GracefulStop()

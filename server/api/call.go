@@ -18,6 +18,17 @@ type Call struct {
 	// Raw is set on REST: the caller takes an answer with its content coding. Stubs get it without.
 	Raw bool
 
+	// IdempotencyKey is how a REST caller gives a request_id.
+	IdempotencyKey string
+
+	// LastEventID is where a REST watcher says that it left off.
+	LastEventID string
+
+	// Body is what REST answers in place of the message, where AzureML's own answer says more than the contract or less;
+	// nil for the message. NoContent is an answer without a body, 204.
+	Body      []byte
+	NoContent bool
+
 	// Answer is what of the upstream's header may go to the caller.
 	Answer http.Header
 

@@ -77,7 +77,7 @@ func (s *Scoring) executeTables(ctx context.Context, req *v1.ExecuteRequest, inp
 	case req.GetFormat() != "":
 		return nil, Refuse(InvalidField, "format", "belongs to the json lane; tables have one format")
 	}
-	body, err := azureml.AppendRequest(nil, requestTables(input), parameters(input), s.limits.Request)
+	body, err := azureml.AppendRequest(nil, requestTables(input), parameters(input.GetGlobalParameters()), s.limits.Request)
 	if err != nil {
 		var field *azureml.InputError
 		if errors.As(err, &field) {
@@ -173,14 +173,15 @@ var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 // ValidID reports whether s can be a workspace's, service's or job's id.
 func ValidID(s string) bool { return idPattern.MatchString(s) }
 
+const wantID = "1 to 128 letters, digits, '.', '_' or '-', beginning with a letter or digit, are required"
+
 // checkService checks what names a service in every request.
 func checkService(workspace, service, version string) *Failure {
-	const want = "1 to 128 letters, digits, '.', '_' or '-', beginning with a letter or digit, are required"
 	switch {
 	case !ValidID(workspace):
-		return Refuse(InvalidField, "workspace", want)
+		return Refuse(InvalidField, "workspace", wantID)
 	case !ValidID(service):
-		return Refuse(InvalidField, "service", want)
+		return Refuse(InvalidField, "service", wantID)
 	case version != "" && version != "2.0":
 		return Refuse(BadAPIVersion, "api-version", "Invalid version parameter was passed during the API call: %q. The only one known is 2.0", version)
 	}

@@ -2,7 +2,9 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +15,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -30,6 +33,7 @@ const (
 const (
 	maxMessage = 1 << 10
 	maxDetail  = 1 << 10
+	maxTrailer = 8000 // of a status' values together; names and HTTP/2's own count take the rest
 )
 
 // Reason says what amlgate itself refuses or finds broken; each has its row in refusals.
@@ -48,6 +52,11 @@ const (
 	NotImplemented     Reason = "NOT_IMPLEMENTED"
 	AnswerNotTable     Reason = "ANSWER_NOT_TABLE"
 	SchemaNotPublished Reason = "SCHEMA_NOT_PUBLISHED"
+	NoCredential       Reason = "NO_CREDENTIAL"
+	JobNotFound        Reason = "JOB_NOT_FOUND"
+	AccessLost         Reason = "ACCESS_LOST"
+	TooManyWatches     Reason = "TOO_MANY_WATCHES"
+	Stopping           Reason = "STOPPING"
 	Cancelled          Reason = "CANCELLED"
 	DeadlineExceeded   Reason = "DEADLINE_EXCEEDED"
 	UpstreamTimeout    Reason = "UPSTREAM_TIMEOUT"
@@ -70,12 +79,13 @@ type surface struct {
 
 // AzureML's sentences for its classes.
 const (
-	badArgument = "Invalid argument provided."
-	notFound    = "Resource not found."
-	timeout     = "The operation could not be completed within the permitted time."
-	unavailable = "Service is temporarily unavailable."
-	internal    = "Execution encountered an internal error."
-	badGateway  = "The upstream did not answer as AzureML does."
+	badArgument  = "Invalid argument provided."
+	unauthorized = "Request is unauthorized to access resource."
+	notFound     = "Resource not found."
+	timeout      = "The operation could not be completed within the permitted time."
+	unavailable  = "Service is temporarily unavailable."
+	internal     = "Execution encountered an internal error."
+	badGateway   = "The upstream did not answer as AzureML does."
 )
 
 // refusals is the table of amlgate's own errors.
@@ -91,6 +101,11 @@ var refusals = map[Reason]surface{
 	NotImplemented:     {codes.Unimplemented, 501, "NotImplemented", "NotImplemented", "The operation is not implemented."},
 	AnswerNotTable:     {codes.FailedPrecondition, 400, "InvalidOperation", "AnswerNotTable", "The request is invalid in the current context."},
 	SchemaNotPublished: {codes.FailedPrecondition, 404, "NotFound", "SchemaNotPublished", notFound},
+	NoCredential:       {codes.Unauthenticated, 401, "Unauthorized", "ScoreRequestUnauthorized", unauthorized},
+	JobNotFound:        {codes.NotFound, 404, "NotFound", "JobNotFound", notFound},
+	AccessLost:         {codes.PermissionDenied, 403, "Unauthorized", "ScoreRequestUnauthorized", unauthorized},
+	TooManyWatches:     {codes.ResourceExhausted, 429, "ServiceUnavailable", "TooManyWatches", unavailable},
+	Stopping:           {codes.Unavailable, 503, "ServiceUnavailable", "Stopping", unavailable},
 	Cancelled:          {codes.Canceled, 408, "RequestTimeout", "RequestCanceled", timeout},
 	DeadlineExceeded:   {codes.DeadlineExceeded, 504, "GatewayTimeout", "BackendScoreTimeout", timeout},
 	UpstreamTimeout:    {codes.DeadlineExceeded, 504, "GatewayTimeout", "BackendScoreTimeout", timeout},
@@ -149,8 +164,8 @@ var answers = []struct {
 // byStatus gives the class for an answer that carries no envelope.
 var byStatus = map[int]surface{
 	400: {Class: "BadArgument", Detail: "UnknownError", Message: badArgument},
-	401: {Class: "Unauthorized", Detail: "ScoreRequestUnauthorized", Message: "Request is unauthorized to access resource."},
-	403: {Class: "Unauthorized", Detail: "ScoreRequestUnauthorized", Message: "Request is unauthorized to access resource."},
+	401: {Class: "Unauthorized", Detail: "ScoreRequestUnauthorized", Message: unauthorized},
+	403: {Class: "Unauthorized", Detail: "ScoreRequestUnauthorized", Message: unauthorized},
 	404: {Class: "NotFound", Detail: "WebServiceNotFound", Message: notFound},
 	408: {Class: "RequestTimeout", Detail: "ScoreRequestTimeout", Message: timeout},
 	429: {Class: "ServiceUnavailable", Detail: "RequestThrottled", Message: unavailable},
@@ -219,7 +234,7 @@ func Refuse(reason Reason, field, format string, args ...any) *Failure {
 	message = cut(message, maxMessage)
 	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Domain: DomainAmlgate, Reason: string(reason)}}
 	switch {
-	case reason == RequestTooLarge:
+	case reason == RequestTooLarge || reason == TooManyWatches:
 		details = append(details, &errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{Subject: "request", Description: cut(text, maxDetail)}}})
 	case field != "":
 		details = append(details, &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: cut(field, maxDetail), Description: cut(text, maxDetail)}}})
@@ -298,7 +313,7 @@ func ofUpstream(e *azureml.Error) *Failure {
 	sf, domain, text := surface{HTTP: e.Status}, DomainAzureML, ""
 	body, details := e.Envelope.Error, []azureml.ErrorDetail(nil)
 	if body.Code != "" && len(body.Details) > 0 {
-		sf.Class, sf.Detail, sf.Message, details = body.Code, body.Details[0].Code, body.Message, body.Details
+		sf.Class, sf.Detail, sf.Message, details = body.Code, cmp.Or(body.Details[0].Code, body.Code), body.Message, body.Details
 		text = body.Details[0].Message
 	} else {
 		sf, domain, text = statusSurface(e), DomainAmlgate, e.Reason
@@ -312,19 +327,19 @@ func ofUpstream(e *azureml.Error) *Failure {
 	}
 	message := cut(redact.String(text), maxMessage)
 	f := &Failure{HTTP: e.Status, RetryAfter: e.RetryAfter, status: withDetails(sf.Code, message, upstreamDetails(e, sf, domain, details)...)}
-	switch passed := redact.Bytes(e.Body); {
+	switch passed := withoutSecrets(e.Plain); {
 	case domain == DomainAmlgate:
 		f.ContentType, f.Body = jsonType, envelope(sf, DomainAmlgate, message)
-	case !bytes.Equal(passed, e.Body) && e.Header.Get("Content-Encoding") == "":
+	case !bytes.Equal(passed, e.Plain):
 		f.ContentType, f.Body = jsonType, passed
 	default:
-		f.ContentType, f.ContentEncoding, f.Body = e.Header.Get("Content-Type"), e.Header.Get("Content-Encoding"), e.Body
+		f.ContentType, f.ContentEncoding, f.Body = cmp.Or(e.Header.Get("Content-Type"), jsonType), e.Header.Get("Content-Encoding"), e.Body
 	}
 	return f
 }
 
-// statusSurface is the class for an answer without an envelope; what its envelope did say (today's endpoints write
-// numbers for codes) is not repeated.
+// statusSurface is the class for an answer without a whole envelope. A code and message without details are kept; those
+// of another shape (today's endpoints write numbers for codes) are not.
 func statusSurface(e *azureml.Error) surface {
 	sf, ok := byStatus[e.Status]
 	switch {
@@ -334,8 +349,9 @@ func statusSurface(e *azureml.Error) surface {
 	default:
 		sf = byStatus[400]
 	}
-	if e.Envelope.Error.Code != "" {
-		sf.Class, sf.Detail, sf.Message = e.Envelope.Error.Code, e.Envelope.Error.Code, e.Envelope.Error.Message
+	if said := e.Envelope.Error; said.Code != "" {
+		sf.Class, sf.Message = redact.String(said.Code), redact.String(said.Message)
+		sf.Detail = sf.Class
 	}
 	sf.HTTP = e.Status
 	return sf
@@ -381,13 +397,30 @@ func upstreamDetails(e *azureml.Error, sf surface, domain string, list []azureml
 // requestID returns the upstream's id of a call.
 func requestID(h http.Header) string { return h.Get("X-Ms-Request-Id") }
 
-// withDetails builds a status. Details that cannot be packed are left out rather than hide the status.
+// withDetails builds a status that fits into its trailers. Details that cannot be packed are left out rather than hide
+// the status.
 func withDetails(code codes.Code, message string, details ...protoadapt.MessageV1) *status.Status {
 	st := status.New(code, message)
 	if full, err := st.WithDetails(details...); err == nil {
-		return full
+		st = full
+	}
+	if short := maxMessage / 3; len(message) > short && trailerSize(st) > maxTrailer {
+		return withDetails(code, cut(message, short), details...)
 	}
 	return st
+}
+
+// trailerSize is how long the values of a status are on the wire. The message travels twice: with the details in base64,
+// and alone, where all that is no printable ASCII takes three bytes.
+func trailerSize(st *status.Status) int {
+	n := base64.RawStdEncoding.EncodedLen(proto.Size(st.Proto()))
+	for _, c := range []byte(st.Message()) {
+		n++
+		if c < ' ' || c > '~' || c == '%' {
+			n += 2
+		}
+	}
+	return n
 }
 
 // cut shortens a text to at most limit bytes, visibly and between characters. What is not UTF-8 becomes U+FFFD, since

@@ -36,9 +36,9 @@ func requestTables(input *v1.ScoringInput) []azureml.Table {
 }
 
 // parameters returns the global parameters as plain values.
-func parameters(input *v1.ScoringInput) map[string]any {
-	m := make(map[string]any, len(input.GetGlobalParameters()))
-	for name, value := range input.GetGlobalParameters() {
+func parameters(values map[string]*structpb.Value) map[string]any {
+	m := make(map[string]any, len(values))
+	for name, value := range values {
 		m[name] = plain(value)
 	}
 	return m

@@ -3,12 +3,12 @@ package azureml
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"time"
@@ -89,12 +89,16 @@ type Request struct {
 	// Header is the caller's; only what AzureML knows is sent on.
 	Header http.Header
 
-	// Body is the JSON to score, sent as it is. Execute only. It is not read after the call has returned.
+	// Body is the JSON to score, sent as it is. Execute only. It must not change, not even after the call has returned: an
+	// upstream may answer before it has read everything, and then what is left may still be under way.
 	Body []byte
 }
 
-// Answer is a 200 of the upstream.
+// Answer is what an upstream that was content answered.
 type Answer struct {
+	// Status is the HTTP status: 200, or another 2xx where the call says so.
+	Status int
+
 	// Header is what of the answer's head may be passed on.
 	Header http.Header
 
@@ -105,6 +109,10 @@ type Answer struct {
 // Plain returns the body without its content coding, up to limit bytes.
 func (a *Answer) Plain(limit int64) ([]byte, error) {
 	plain, err := decoded(a.Header, a.Body, limit)
+	if errors.Is(err, errTooLarge) {
+		return nil, &Error{Kind: TooLarge, Status: http.StatusOK, Header: a.Header,
+			Reason: fmt.Sprintf("the upstream's answer unpacks to more than %d bytes (--max-answer)", limit)}
+	}
 	if err != nil {
 		return nil, &Error{Kind: Foreign, Status: http.StatusOK, Header: a.Header, Reason: "the upstream's answer cannot be unpacked", Err: err}
 	}
@@ -136,26 +144,40 @@ func (c *Client) Swagger(ctx context.Context, r *Request) (*Answer, error) {
 	return c.do(ctx, http.MethodGet, c.base+"/workspaces/"+r.Workspace+"/services/"+r.Service+"/swagger.json", header, nil)
 }
 
-// do makes one exchange and reads the whole answer.
+// do makes one exchange that ends in JSON, with 200.
 func (c *Client) do(ctx context.Context, method, target string, header http.Header, body []byte) (*Answer, error) {
+	answer, err := c.send(ctx, method, target, header, body)
+	if err != nil {
+		return nil, err
+	}
+	if reason := strange(answer); reason != "" {
+		return nil, &Error{Kind: Foreign, Status: answer.Status, Header: answer.Header, Reason: reason}
+	}
+	return answer, nil
+}
+
+// send makes one exchange and reads the whole answer; any 2xx is good.
+func (c *Client) send(ctx context.Context, method, target string, header http.Header, body []byte) (*Answer, error) {
 	own, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	var content io.Reader = http.NoBody
 	if len(body) > 0 {
 		content = bytes.NewReader(body)
 	}
-	req, err := http.NewRequestWithContext(own, method, target, content)
+	connected := false
+	traced := httptrace.WithClientTrace(own, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
+	req, err := http.NewRequestWithContext(traced, method, target, content)
 	if err != nil {
 		return nil, &Error{Kind: Unreachable, Reason: "the upstream's URL cannot be built", Err: err}
 	}
 	req.Header = header
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
-		return nil, c.failed(ctx, own, err)
+		return nil, c.failed(ctx, own, connected, err)
 	}
 	defer resp.Body.Close()
 	limit := c.maxAnswer
-	if resp.StatusCode != http.StatusOK {
+	if !good(resp.StatusCode) {
 		limit = min(limit, maxErrorAnswer)
 	}
 	answer, err := readBody(resp, limit)
@@ -165,20 +187,20 @@ func (c *Client) do(ctx context.Context, method, target string, header http.Head
 			Reason: fmt.Sprintf("the upstream's answer is larger than %d bytes (--max-answer)", limit)}
 	}
 	if err != nil {
-		failure := c.failed(ctx, own, err)
+		failure := c.failed(ctx, own, connected, err)
 		if e, ok := failure.(*Error); ok {
 			e.Status, e.Header = resp.StatusCode, passed
 		}
 		return nil, failure
 	}
-	if resp.StatusCode != http.StatusOK {
+	if !good(resp.StatusCode) {
 		return nil, answered(resp, passed, answer)
 	}
-	if reason := strange(resp, passed, answer); reason != "" {
-		return nil, &Error{Kind: Foreign, Status: http.StatusOK, Header: passed, Reason: reason}
-	}
-	return &Answer{Header: passed, Body: answer}, nil
+	return &Answer{Status: resp.StatusCode, Header: passed, Body: answer}, nil
 }
+
+// good reports whether a status is one of success.
+func good(status int) bool { return status >= 200 && status < 300 }
 
 var errTooLarge = errors.New("answer too large")
 
@@ -200,47 +222,41 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 }
 
 // failed says why an exchange did not end. The caller's own context goes before everything else.
-func (c *Client) failed(ctx, own context.Context, err error) error {
+func (c *Client) failed(ctx, own context.Context, connected bool, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if !connected || redialFailed(err) {
+		return &Error{Kind: Unreachable, Reason: "the upstream cannot be reached; nothing ran", Err: err}
 	}
 	if own.Err() != nil {
 		return &Error{Kind: TimedOut, Reason: fmt.Sprintf("the upstream did not answer within %s; it may still be working", c.timeout)}
 	}
-	if neverConnected(err) {
-		return &Error{Kind: Unreachable, Reason: "the upstream cannot be reached; nothing ran", Err: err}
-	}
 	return &Error{Kind: Broken, Reason: "the upstream broke off before its answer was whole; the call may have run", Err: err}
 }
 
-// neverConnected reports whether err came before a request could have been sent.
-func neverConnected(err error) bool {
+// redialFailed reports whether err comes from a second dial: net/http makes one where it finds a kept connection closed
+// before it has written anything to it.
+func redialFailed(err error) bool {
 	var op *net.OpError
-	if errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") {
-		return true
-	}
-	var cert *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
-	var alert tls.AlertError
-	if errors.As(err, &cert) || errors.As(err, &record) || errors.As(err, &alert) {
-		return true
-	}
-	// net/http keeps its type for this one to itself.
-	return strings.Contains(err.Error(), "TLS handshake timeout")
+	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
 }
 
 // strange returns why a 200 is not AzureML's answer, or nothing. It looks at the edges only: what stands between them
 // is the caller's to read.
-func strange(resp *http.Response, header http.Header, body []byte) string {
-	if len(header["Content-Encoding"]) > 0 {
+func strange(answer *Answer) string {
+	if answer.Status != http.StatusOK {
+		return fmt.Sprintf("the upstream answered %d where AzureML answers 200", answer.Status)
+	}
+	if len(answer.Header["Content-Encoding"]) > 0 {
 		return ""
 	}
-	text := bytes.TrimSpace(bytes.TrimPrefix(body, utf8BOM))
+	text := bytes.TrimSpace(bytes.TrimPrefix(answer.Body, utf8BOM))
 	switch {
 	case len(text) == 0:
 		return "the upstream answered 200 with an empty body"
 	case text[0] != '{':
-		return fmt.Sprintf("the upstream answered 200 with %s that is not AzureML's JSON", contentType(resp.Header))
+		return fmt.Sprintf("the upstream answered 200 with %s that is not AzureML's JSON", contentType(answer.Header))
 	case text[len(text)-1] != '}':
 		// Seen where the length was not announced and the connection's end had to stand for the body's.
 		return "the upstream's answer ends in the middle of its JSON"

@@ -1,0 +1,73 @@
+package jobs
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// proof is that a credential opened a job.
+type proof struct {
+	key   Key
+	owner Owner
+}
+
+// maxProofs bounds the proofs kept; beyond it the outdated ones are dropped, and if there are none, all: they can be
+// asked for again.
+const maxProofs = 100_000
+
+// prove notes that a credential just opened a job. The hub is locked.
+func (h *Hub) prove(key Key, owner Owner) {
+	now := time.Now()
+	if len(h.proofs) >= maxProofs {
+		for p, at := range h.proofs {
+			if now.Sub(at) >= h.cfg.ProofAge {
+				delete(h.proofs, p)
+			}
+		}
+		if len(h.proofs) >= maxProofs {
+			clear(h.proofs)
+		}
+	}
+	h.proofs[proof{key, owner}] = now
+}
+
+func (h *Hub) disprove(key Key, owner Owner) { delete(h.proofs, proof{key, owner}) }
+
+// proven reports whether a credential opened a job not long ago. The hub is locked.
+func (h *Hub) proven(key Key, owner Owner) bool {
+	at, ok := h.proofs[proof{key, owner}]
+	return ok && time.Since(at) < h.cfg.ProofAge
+}
+
+// Proven is told of a credential that a caller just read a job with.
+func (h *Hub) Proven(key Key, header http.Header) {
+	owner := h.Owner(header)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.prove(key, owner)
+}
+
+// read asks the upstream about a job with a caller's credential, which proves it. Callers with the same credential share
+// one question; a caller who goes away does not take it from the others.
+func (h *Hub) read(ctx context.Context, key Key, owner Owner, header http.Header) error {
+	name := key.Workspace + "\x00" + key.Service + "\x00" + key.ID + "\x00" + string(owner[:])
+	answer := h.flights.DoChan(name, func() (any, error) {
+		job, err := h.ask(context.WithoutCancel(ctx), key, header)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if err != nil {
+			h.disprove(key, owner)
+			return nil, err
+		}
+		h.prove(key, owner)
+		h.observe(job)
+		return nil, nil
+	})
+	select {
+	case a := <-answer:
+		return a.Err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
