@@ -73,7 +73,7 @@ func (c *executeCmd) Run(ctx context.Context, std *streams) error {
 
 // request reads the input and returns AzureML's JSON for it.
 func (c *executeCmd) request(stdin io.Reader) ([]byte, error) {
-	raw, err := c.read(stdin)
+	raw, err := readInput(c.Input, stdin)
 	if err != nil {
 		return nil, err
 	}
@@ -101,11 +101,12 @@ func (c *executeCmd) request(stdin io.Reader) ([]byte, error) {
 	return azureml.AppendRequest(nil, []azureml.Table{table}, parameters, 1<<30)
 }
 
-func (c *executeCmd) read(stdin io.Reader) ([]byte, error) {
-	if c.Input == "-" {
+// readInput reads a file, or standard input where it is named "-".
+func readInput(name string, stdin io.Reader) ([]byte, error) {
+	if name == "-" {
 		return io.ReadAll(stdin)
 	}
-	raw, err := os.ReadFile(c.Input)
+	raw, err := os.ReadFile(name)
 	if err != nil {
 		return nil, fmt.Errorf("--input: %w", err)
 	}

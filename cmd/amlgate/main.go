@@ -21,6 +21,7 @@ type cli struct {
 	Serve    serveCmd    `cmd:"" help:"Run the service."`
 	Emulator emulatorCmd `cmd:"" help:"Run an AzureML to try things on."`
 	Execute  executeCmd  `cmd:"" help:"Score data and print the answer."`
+	Job      jobCmd      `cmd:"" help:"Run and watch batch jobs."`
 
 	Version kong.VersionFlag `help:"Print the version and leave."`
 }
