@@ -2,7 +2,9 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +15,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -30,6 +33,7 @@ const (
 const (
 	maxMessage = 1 << 10
 	maxDetail  = 1 << 10
+	maxTrailer = 8000 // of a status' values together; names and HTTP/2's own count take the rest
 )
 
 // Reason says what amlgate itself refuses or finds broken; each has its row in refusals.
@@ -298,7 +302,7 @@ func ofUpstream(e *azureml.Error) *Failure {
 	sf, domain, text := surface{HTTP: e.Status}, DomainAzureML, ""
 	body, details := e.Envelope.Error, []azureml.ErrorDetail(nil)
 	if body.Code != "" && len(body.Details) > 0 {
-		sf.Class, sf.Detail, sf.Message, details = body.Code, body.Details[0].Code, body.Message, body.Details
+		sf.Class, sf.Detail, sf.Message, details = body.Code, cmp.Or(body.Details[0].Code, body.Code), body.Message, body.Details
 		text = body.Details[0].Message
 	} else {
 		sf, domain, text = statusSurface(e), DomainAmlgate, e.Reason
@@ -312,19 +316,19 @@ func ofUpstream(e *azureml.Error) *Failure {
 	}
 	message := cut(redact.String(text), maxMessage)
 	f := &Failure{HTTP: e.Status, RetryAfter: e.RetryAfter, status: withDetails(sf.Code, message, upstreamDetails(e, sf, domain, details)...)}
-	switch passed := redact.Bytes(e.Body); {
+	switch passed := withoutSecrets(e.Plain); {
 	case domain == DomainAmlgate:
 		f.ContentType, f.Body = jsonType, envelope(sf, DomainAmlgate, message)
-	case !bytes.Equal(passed, e.Body) && e.Header.Get("Content-Encoding") == "":
+	case !bytes.Equal(passed, e.Plain):
 		f.ContentType, f.Body = jsonType, passed
 	default:
-		f.ContentType, f.ContentEncoding, f.Body = e.Header.Get("Content-Type"), e.Header.Get("Content-Encoding"), e.Body
+		f.ContentType, f.ContentEncoding, f.Body = cmp.Or(e.Header.Get("Content-Type"), jsonType), e.Header.Get("Content-Encoding"), e.Body
 	}
 	return f
 }
 
-// statusSurface is the class for an answer without an envelope; what its envelope did say (today's endpoints write
-// numbers for codes) is not repeated.
+// statusSurface is the class for an answer without a whole envelope. A code and message without details are kept; those
+// of another shape (today's endpoints write numbers for codes) are not.
 func statusSurface(e *azureml.Error) surface {
 	sf, ok := byStatus[e.Status]
 	switch {
@@ -334,8 +338,9 @@ func statusSurface(e *azureml.Error) surface {
 	default:
 		sf = byStatus[400]
 	}
-	if e.Envelope.Error.Code != "" {
-		sf.Class, sf.Detail, sf.Message = e.Envelope.Error.Code, e.Envelope.Error.Code, e.Envelope.Error.Message
+	if said := e.Envelope.Error; said.Code != "" {
+		sf.Class, sf.Message = redact.String(said.Code), redact.String(said.Message)
+		sf.Detail = sf.Class
 	}
 	sf.HTTP = e.Status
 	return sf
@@ -381,13 +386,30 @@ func upstreamDetails(e *azureml.Error, sf surface, domain string, list []azureml
 // requestID returns the upstream's id of a call.
 func requestID(h http.Header) string { return h.Get("X-Ms-Request-Id") }
 
-// withDetails builds a status. Details that cannot be packed are left out rather than hide the status.
+// withDetails builds a status that fits into its trailers. Details that cannot be packed are left out rather than hide
+// the status.
 func withDetails(code codes.Code, message string, details ...protoadapt.MessageV1) *status.Status {
 	st := status.New(code, message)
 	if full, err := st.WithDetails(details...); err == nil {
-		return full
+		st = full
+	}
+	if short := maxMessage / 3; len(message) > short && trailerSize(st) > maxTrailer {
+		return withDetails(code, cut(message, short), details...)
 	}
 	return st
+}
+
+// trailerSize is how long the values of a status are on the wire. The message travels twice: with the details in base64,
+// and alone, where all that is no printable ASCII takes three bytes.
+func trailerSize(st *status.Status) int {
+	n := base64.RawStdEncoding.EncodedLen(proto.Size(st.Proto()))
+	for _, c := range []byte(st.Message()) {
+		n++
+		if c < ' ' || c > '~' || c == '%' {
+			n += 2
+		}
+	}
+	return n
 }
 
 // cut shortens a text to at most limit bytes, visibly and between characters. What is not UTF-8 becomes U+FFFD, since

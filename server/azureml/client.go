@@ -3,12 +3,12 @@ package azureml
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"time"
@@ -89,7 +89,8 @@ type Request struct {
 	// Header is the caller's; only what AzureML knows is sent on.
 	Header http.Header
 
-	// Body is the JSON to score, sent as it is. Execute only. It is not read after the call has returned.
+	// Body is the JSON to score, sent as it is. Execute only. It must not change, not even after the call has returned: an
+	// upstream may answer before it has read everything, and then what is left may still be under way.
 	Body []byte
 }
 
@@ -105,6 +106,10 @@ type Answer struct {
 // Plain returns the body without its content coding, up to limit bytes.
 func (a *Answer) Plain(limit int64) ([]byte, error) {
 	plain, err := decoded(a.Header, a.Body, limit)
+	if errors.Is(err, errTooLarge) {
+		return nil, &Error{Kind: TooLarge, Status: http.StatusOK, Header: a.Header,
+			Reason: fmt.Sprintf("the upstream's answer unpacks to more than %d bytes (--max-answer)", limit)}
+	}
 	if err != nil {
 		return nil, &Error{Kind: Foreign, Status: http.StatusOK, Header: a.Header, Reason: "the upstream's answer cannot be unpacked", Err: err}
 	}
@@ -144,14 +149,16 @@ func (c *Client) do(ctx context.Context, method, target string, header http.Head
 	if len(body) > 0 {
 		content = bytes.NewReader(body)
 	}
-	req, err := http.NewRequestWithContext(own, method, target, content)
+	connected := false
+	traced := httptrace.WithClientTrace(own, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
+	req, err := http.NewRequestWithContext(traced, method, target, content)
 	if err != nil {
 		return nil, &Error{Kind: Unreachable, Reason: "the upstream's URL cannot be built", Err: err}
 	}
 	req.Header = header
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
-		return nil, c.failed(ctx, own, err)
+		return nil, c.failed(ctx, own, connected, err)
 	}
 	defer resp.Body.Close()
 	limit := c.maxAnswer
@@ -165,7 +172,7 @@ func (c *Client) do(ctx context.Context, method, target string, header http.Head
 			Reason: fmt.Sprintf("the upstream's answer is larger than %d bytes (--max-answer)", limit)}
 	}
 	if err != nil {
-		failure := c.failed(ctx, own, err)
+		failure := c.failed(ctx, own, connected, err)
 		if e, ok := failure.(*Error); ok {
 			e.Status, e.Header = resp.StatusCode, passed
 		}
@@ -200,33 +207,24 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 }
 
 // failed says why an exchange did not end. The caller's own context goes before everything else.
-func (c *Client) failed(ctx, own context.Context, err error) error {
+func (c *Client) failed(ctx, own context.Context, connected bool, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if !connected || redialFailed(err) {
+		return &Error{Kind: Unreachable, Reason: "the upstream cannot be reached; nothing ran", Err: err}
 	}
 	if own.Err() != nil {
 		return &Error{Kind: TimedOut, Reason: fmt.Sprintf("the upstream did not answer within %s; it may still be working", c.timeout)}
 	}
-	if neverConnected(err) {
-		return &Error{Kind: Unreachable, Reason: "the upstream cannot be reached; nothing ran", Err: err}
-	}
 	return &Error{Kind: Broken, Reason: "the upstream broke off before its answer was whole; the call may have run", Err: err}
 }
 
-// neverConnected reports whether err came before a request could have been sent.
-func neverConnected(err error) bool {
+// redialFailed reports whether err comes from a second dial: net/http makes one where it finds a kept connection closed
+// before it has written anything to it.
+func redialFailed(err error) bool {
 	var op *net.OpError
-	if errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") {
-		return true
-	}
-	var cert *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
-	var alert tls.AlertError
-	if errors.As(err, &cert) || errors.As(err, &record) || errors.As(err, &alert) {
-		return true
-	}
-	// net/http keeps its type for this one to itself.
-	return strings.Contains(err.Error(), "TLS handshake timeout")
+	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
 }
 
 // strange returns why a 200 is not AzureML's answer, or nothing. It looks at the edges only: what stands between them

@@ -33,27 +33,27 @@ func (e *NotTableError) Error() string {
 //
 // Errors are *SyntaxError and *NotTableError.
 func ParseAnswer(body []byte) ([]Table, error) {
-	s := &scanner{b: bytes.TrimPrefix(body, utf8BOM)}
-	var tables []Table
-	found := false
-	if s.peek() != '{' {
-		return nil, s.fail("an object")
+	s := &scanner{b: body}
+	if bytes.HasPrefix(body, utf8BOM) {
+		s.i = len(utf8BOM)
 	}
-	err := s.object(func(name string) error {
-		if name != "Results" || s.peek() != '{' {
+	var outputs []output
+	found := false
+	err := s.members(func(name string) error {
+		if name != "Results" {
 			_, err := s.skip()
 			return err
 		}
-		found, tables = true, []Table{}
-		return s.object(func(output string) error {
-			t, err := s.output(output)
-			for i := range tables {
-				if tables[i].Name == output {
-					tables[i] = t
+		found, outputs = s.peek() == '{', nil
+		return s.members(func(name string) error {
+			o, err := s.output(name)
+			for i := range outputs {
+				if outputs[i].Name == name {
+					outputs[i] = o
 					return err
 				}
 			}
-			tables = append(tables, t)
+			outputs = append(outputs, o)
 			return err
 		})
 	})
@@ -66,73 +66,95 @@ func ParseAnswer(body []byte) ([]Table, error) {
 	if !found {
 		return nil, &NotTableError{Reason: `it has no "Results"`}
 	}
+	tables := make([]Table, len(outputs))
+	for i, o := range outputs {
+		if o.wrong != nil {
+			return nil, o.wrong
+		}
+		tables[i] = o.Table
+	}
 	return tables, nil
 }
 
+// output is an output being read. What is wrong with it is told after the whole answer was found to be JSON, and unless
+// the output comes again.
+type output struct {
+	Table
+	wrong error
+}
+
+// members is object for a value that may be something else, which it skips.
+func (s *scanner) members(member func(name string) error) error {
+	if s.peek() == '{' {
+		return s.object(member)
+	}
+	_, err := s.skip()
+	return err
+}
+
 // output reads one output's {"type":"table","value":{...}}.
-func (s *scanner) output(name string) (Table, error) {
-	t := Table{Name: name}
+func (s *scanner) output(name string) (output, error) {
+	o := output{Table: Table{Name: name}, wrong: &NotTableError{name, `it has no "value"`}}
 	if s.peek() != '{' {
-		return t, s.notTable(name, "it is a list of rows or a single value")
+		o.wrong = &NotTableError{name, "it is a list of rows or a single value"}
 	}
-	found := false
-	err := s.object(func(member string) error {
-		if member != "value" || s.peek() != '{' {
-			_, err := s.skip()
-			return err
-		}
-		found = true
-		return s.table(&t)
-	})
-	if err == nil && !found {
-		err = &NotTableError{name, `it has no "value"`}
-	}
-	return t, err
-}
-
-// notTable skips a value to tell JSON that is no table from what is no JSON.
-func (s *scanner) notTable(output, reason string) error {
-	if _, err := s.skip(); err != nil {
-		return err
-	}
-	return &NotTableError{output, reason}
-}
-
-// table reads the value of a table.
-func (s *scanner) table(t *Table) error {
-	var names, types []string
-	values := -1
-	err := s.object(func(member string) (err error) {
-		isArray := s.peek() == '['
+	err := s.members(func(member string) (err error) {
 		switch {
-		case member == "ColumnNames" && isArray:
-			names, err = s.texts()
-		case member == "ColumnTypes" && isArray:
-			types, err = s.texts()
-		case member == "Values" && isArray:
+		case member != "value":
+			_, err = s.skip()
+		case s.peek() != '{':
+			o.wrong = &NotTableError{name, `its "value" is no object`}
+			_, err = s.skip()
+		default:
+			o.wrong, err = s.table(&o.Table)
+		}
+		return err
+	})
+	return o, err
+}
+
+// table reads the value of a table; wrong says why it is none.
+func (s *scanner) table(t *Table) (wrong, err error) {
+	var names, types []string
+	var oddName, oddType bool
+	values := -1
+	err = s.object(func(member string) (err error) {
+		switch member {
+		case "ColumnNames":
+			names, oddName, err = s.texts()
+		case "ColumnTypes":
+			types, oddType, err = s.texts()
+		case "Values":
 			// Read when names and types are known, which may come later.
-			values = s.i
+			if values = -1; s.peek() == '[' {
+				values = s.i
+			}
 			_, err = s.skip()
 		default:
 			_, err = s.skip()
 		}
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	if values < 0 {
-		return &NotTableError{t.Name, `it has no "Values"`}
+	switch {
+	case err != nil:
+		return nil, err
+	case oddName || oddType:
+		return &NotTableError{t.Name, "a column's name or type is no text"}, nil
+	case values < 0:
+		return &NotTableError{t.Name, `it has no "Values"`}, nil
 	}
 	rows := &scanner{b: s.b, i: values}
-	return rows.values(t, names, types)
+	return rows.values(t, names, types), nil
 }
 
 // values reads the rows into columns. Rows and cells were skipped once, so their syntax is known to be right.
 func (s *scanner) values(t *Table, names, types []string) error {
 	width := len(names)
-	if names == nil {
+	switch {
+	case names == nil && types == nil:
 		width = s.firstWidth()
+	case names == nil:
+		width = len(types)
 	}
 	if types != nil && len(types) != width {
 		return &NotTableError{t.Name, fmt.Sprintf("it has %d ColumnTypes for %d columns", len(types), width)}
@@ -278,10 +300,13 @@ func (c *column) missing() {
 // text appends a quoted cell. Classic services quote every cell, whatever its type. A text where no type is declared is
 // a text.
 func (c *column) text(raw []byte, escaped bool) {
+	if escaped && c.Vector != Strings {
+		raw = []byte(unquote(raw, escaped)) // today's .NET writes the plus sign as \u002B
+	}
 	switch {
 	case c.Vector == Strings:
 		c.Strings = append(c.Strings, unquote(raw, escaped))
-	case c.Type == "" || escaped:
+	case c.Type == "":
 		c.misfit = true
 	case c.Vector == Bools:
 		c.bool(string(raw) == "True" || string(raw) == "true", string(raw) == "False" || string(raw) == "false")

@@ -30,7 +30,7 @@ func (e *SizeError) Error() string {
 
 // AppendRequest appends the body of a scoring call to dst: the inputs in the order given, in column form, then the
 // global parameters by name. Parameters hold what JSON holds: nil, bool, float64, string, []any, map[string]any.
-// It stops as soon as the body passes limit bytes. Errors are *InputError or *SizeError.
+// It stops as soon as the body passes limit bytes. Errors are *InputError or *SizeError; dst comes back with them.
 func AppendRequest(dst []byte, inputs []Table, parameters map[string]any, limit int) ([]byte, error) {
 	e := encoder{buf: dst, start: len(dst), limit: limit}
 	e.text(`{"Inputs":{`)
@@ -47,7 +47,10 @@ func AppendRequest(dst []byte, inputs []Table, parameters map[string]any, limit 
 		return dst, err
 	}
 	e.text("}")
-	return e.buf, e.checkSize()
+	if err := e.checkSize(); err != nil {
+		return dst, err
+	}
+	return e.buf, nil
 }
 
 type encoder struct {
@@ -241,11 +244,16 @@ func (e *encoder) value(path string, v any, depth int) error {
 // appendDouble appends the shortest decimal that reads back as f, in the notation that JSON writers agree on: plain
 // within [1e-6, 1e21), with an exponent outside.
 func appendDouble(dst []byte, f float64) []byte {
-	format := byte('f')
-	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
-		format = 'e'
+	abs := math.Abs(f)
+	if abs == 0 || abs >= 1e-6 && abs < 1e21 {
+		return strconv.AppendFloat(dst, f, 'f', -1, 64)
 	}
-	return strconv.AppendFloat(dst, f, format, -1, 64)
+	dst = strconv.AppendFloat(dst, f, 'e', -1, 64)
+	if n := len(dst); dst[n-3] == '-' && dst[n-2] == '0' {
+		// strconv writes at least two digits of an exponent.
+		dst = append(dst[:n-2], dst[n-1])
+	}
+	return dst
 }
 
 const hexDigits = "0123456789abcdef"

@@ -29,14 +29,13 @@ type ErrorDetail struct {
 	Message string `json:"message"`
 }
 
-// parseEnvelope reads an error answer. It reports whether clients could work with it as it stands: they index
-// details[0] without asking.
-func parseEnvelope(body []byte) (Envelope, bool) {
+// parseEnvelope reads an error answer; what is none of AzureML's reads as an empty one.
+func parseEnvelope(body []byte) Envelope {
 	var e Envelope
 	if err := json.Unmarshal(bytes.TrimPrefix(body, utf8BOM), &e); err != nil {
-		return Envelope{}, false
+		return Envelope{}
 	}
-	return e, e.Error.Code != "" && len(e.Error.Details) > 0
+	return e
 }
 
 // Kind says how an upstream call failed.
@@ -64,9 +63,10 @@ type Error struct {
 	// Envelope is AzureML's error. Its Error.Code is empty where the answer was none of AzureML's.
 	Envelope Envelope
 
-	// Body is the error answer as it came, and Header what of its head may be passed on.
-	Body   []byte
-	Header http.Header
+	// Body is the error answer as it came, Plain the same without its content coding, nil where that cannot be undone.
+	// Header is what of the answer's head may be passed on.
+	Body, Plain []byte
+	Header      http.Header
 
 	// RetryAfter is how long the upstream asks to wait, 0 where it does not say.
 	RetryAfter time.Duration
@@ -101,9 +101,8 @@ func answered(resp *http.Response, header http.Header, body []byte) *Error {
 		e.Kind = Foreign
 		e.Reason = fmt.Sprintf("the upstream answered %d where AzureML answers 200", e.Status)
 	default:
-		plain, err := decoded(header, body, int64(len(body))+maxErrorAnswer)
-		if err == nil {
-			e.Envelope, _ = parseEnvelope(plain)
+		if plain, err := decoded(header, body, int64(len(body))+maxErrorAnswer); err == nil {
+			e.Plain, e.Envelope = plain, parseEnvelope(plain)
 		}
 		e.Reason = fmt.Sprintf("the upstream answered %d", e.Status)
 		if e.Envelope.Error.Code == "" {

@@ -66,7 +66,7 @@ func dropFalseCoding(h http.Header) {
 }
 
 // decoded returns an answer's body without its content coding. Only gzip is undone: no other is ever asked for, and one
-// that comes all the same is an error, as is a body that grows beyond limit bytes.
+// that comes all the same is an error. A body that grows beyond limit bytes is errTooLarge.
 func decoded(h http.Header, body []byte, limit int64) ([]byte, error) {
 	coding := strings.ToLower(strings.TrimSpace(h.Get("Content-Encoding")))
 	switch coding {
@@ -85,7 +85,7 @@ func decoded(h http.Header, body []byte, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(plain)) > limit {
-		return nil, fmt.Errorf("the gzip body unpacks to more than %d bytes", limit)
+		return nil, errTooLarge
 	}
 	return plain, nil
 }

@@ -103,18 +103,24 @@ func (s *scanner) array(item func(n int) error) error {
 	}
 }
 
-// texts reads an array of texts.
-func (s *scanner) texts() ([]string, error) {
-	list := []string{}
-	err := s.array(func(int) error {
+// texts reads an array of texts; odd says that something else is among them. What is no array is no list.
+func (s *scanner) texts() (list []string, odd bool, err error) {
+	if s.peek() != '[' {
+		_, err = s.skip()
+		return nil, false, err
+	}
+	list = []string{}
+	err = s.array(func(int) error {
 		if s.peek() != '"' {
-			return s.fail("a text")
+			odd = true
+			_, err := s.skip()
+			return err
 		}
 		raw, escaped, err := s.quoted()
 		list = append(list, unquote(raw, escaped))
 		return err
 	})
-	return list, err
+	return list, odd, err
 }
 
 // quoted reads a text and returns what stands between its quotes, and whether escapes do.
@@ -246,12 +252,12 @@ func (s *scanner) skip() ([]byte, error) {
 func (s *scanner) open(open *[]byte) (bool, error) {
 	switch c := s.peek(); c {
 	case '{', '[':
+		if len(*open) >= maxDepth {
+			return false, s.fail("no deeper nesting")
+		}
 		s.i++
 		if s.accept(c + 2) {
 			return false, nil
-		}
-		if len(*open) >= maxDepth {
-			return false, s.fail("no deeper nesting")
 		}
 		*open = append(*open, c)
 		if c == '{' {

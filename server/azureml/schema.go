@@ -64,10 +64,11 @@ type member struct {
 	value json.RawMessage
 }
 
-// UnmarshalJSON reads the members in order; null is an empty object.
+// UnmarshalJSON reads the members in order. What is no object has none: an error here would end the reading of all that
+// stands around it.
 func (o *object) UnmarshalJSON(b []byte) error {
 	s := &scanner{b: b}
-	if s.peek() == 'n' {
+	if s.peek() != '{' {
 		return nil
 	}
 	return s.object(func(name string) error {
@@ -145,6 +146,10 @@ func (d definitions) columns(raw json.RawMessage) []ColumnSchema {
 		c := ColumnSchema{Name: m.name, Format: n.Format, Nullable: n.Nullable || n.NullableV3}
 		_ = json.Unmarshal(n.Type, &c.Type)
 		for _, e := range n.Enum {
+			if string(e) == "null" {
+				c.Nullable = true // a missing cell is no value
+				continue
+			}
 			var text string
 			if json.Unmarshal(e, &text) != nil {
 				text = string(e)
