@@ -20,6 +20,11 @@ type Config struct {
 	Upstream string `name:"upstream" placeholder:"URL" help:"AzureML's base URL, for example https://ussouthcentral.services.azureml.net. None: an embedded emulator."`
 	Data     string `name:"data" placeholder:"DIR" help:"Folder for what must survive a restart. Nothing is kept yet; the folder is made and checked."`
 
+	Blob            string   `name:"blob" default:"127.0.0.1:10000" placeholder:"ADDR" help:"Where the embedded emulator's blob endpoint listens."`
+	BlobPublicURL   string   `name:"blob-public-url" placeholder:"URL" help:"The blob endpoint as callers reach it; what result locations begin with."`
+	AllowBlobHosts  []string `name:"allow-blob-host" placeholder:"HOST" help:"Further hosts whose blobs the embedded emulator may read and write."`
+	InsecureDevKeys bool     `name:"insecure-dev-keys" help:"Let the embedded blob endpoint listen beyond loopback with its published key."`
+
 	TLSCert        string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain (PEM) for both listeners."`
 	TLSKey         string `name:"tls-key" placeholder:"FILE" help:"The certificate's private key (PEM)."`
 	AllowCleartext bool   `name:"allow-cleartext" help:"Listen without TLS on addresses other than loopback; keys then cross the network readable."`

@@ -44,9 +44,9 @@ type Server struct {
 	health   *health.Server
 	grpc     *grpc.Server
 	rest     *http.Server
-	emulator *http.Server // nil with an upstream of its own
+	box      *Box // nil with an upstream of its own
 
-	grpcListener, restListener, emulatorListener net.Listener
+	grpcListener, restListener net.Listener
 
 	stopping atomic.Bool
 }
@@ -113,15 +113,13 @@ func (s *Server) tls() (*tls.Config, error) {
 func (s *Server) connect() (err error) {
 	base := s.cfg.Upstream
 	if base == "" {
-		em, err := emulator.New(emulator.Config{Faults: s.cfg.Faults}) // silent: each call of it is one of ours, which is logged
+		// Silent: each call of it is one of ours, which is logged.
+		s.box, err = OpenBox(BoxConfig{HTTP: "127.0.0.1:0", HTTPFlag: "embedded emulator", Blob: s.cfg.Blob, InsecureDevKeys: s.cfg.InsecureDevKeys, Emulator: emulator.Config{
+			Faults: s.cfg.Faults, BlobPublicURL: s.cfg.BlobPublicURL, AllowBlobHosts: s.cfg.AllowBlobHosts}}, s.log)
 		if err != nil {
 			return err
 		}
-		if s.emulatorListener, err = listen("embedded emulator", "127.0.0.1:0"); err != nil {
-			return err
-		}
-		s.emulator = &http.Server{Handler: em, ReadHeaderTimeout: headerTimeout, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)}
-		base = "http://" + s.emulatorListener.Addr().String()
+		base = s.box.URL()
 	}
 	s.upstream, err = azureml.NewClient(azureml.Options{BaseURL: base, Timeout: s.cfg.UpstreamTimeout, MaxAnswer: int64(s.cfg.MaxAnswer)})
 	if err != nil {
@@ -201,6 +199,14 @@ func (s *Server) HTTPAddr() string { return s.restListener.Addr().String() }
 // GRPCAddr is where native gRPC listens.
 func (s *Server) GRPCAddr() string { return s.grpcListener.Addr().String() }
 
+// BlobAddr is where the embedded blob endpoint listens; empty with an upstream of its own.
+func (s *Server) BlobAddr() string {
+	if s.box == nil {
+		return ""
+	}
+	return s.box.BlobAddr()
+}
+
 // Run answers calls until ctx ends, then lets those in flight finish, for at most the drain timeout. It returns an error
 // if a listener broke or calls had to be cut off.
 func (s *Server) Run(ctx context.Context) error {
@@ -212,8 +218,8 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		}()
 	}
-	if s.emulator != nil {
-		serve("embedded emulator", func() error { return s.emulator.Serve(s.emulatorListener) })
+	if s.box != nil {
+		serve("embedded emulator", s.box.Serve)
 	}
 	serve("grpc", func() error { return s.grpc.Serve(s.grpcListener) })
 	serve("http", func() error {
@@ -237,11 +243,13 @@ func (s *Server) announce() {
 	if s.cfg.TLSCert != "" {
 		scheme = "https"
 	}
-	upstream := s.cfg.Upstream
-	if s.emulator != nil {
-		upstream = "embedded emulator at http://" + s.emulatorListener.Addr().String() + ", workspace demo, key demo-key"
+	attrs := []any{"rest", scheme + "://" + s.HTTPAddr(), "grpc", s.GRPCAddr()}
+	if s.box != nil {
+		attrs = append(attrs, "blob", s.box.BlobAddr(), "upstream", "embedded emulator at "+s.box.URL()+", workspace demo, key demo-key")
+	} else {
+		attrs = append(attrs, "upstream", s.cfg.Upstream)
 	}
-	s.log.Info("ready", "rest", scheme+"://"+s.HTTPAddr(), "grpc", s.GRPCAddr(), "upstream", upstream)
+	s.log.Info("ready", attrs...)
 }
 
 // drain stops both listeners at once and waits for the calls that they have.
@@ -269,8 +277,8 @@ func (s *Server) drain() error {
 		err = ctx.Err()
 	}
 	s.upstream.Close()
-	if s.emulator != nil {
-		_ = s.emulator.Close()
+	if s.box != nil {
+		s.box.Close()
 	}
 	if err != nil {
 		return fmt.Errorf("calls were cut off after --drain-timeout %s", s.cfg.DrainTimeout)
@@ -280,9 +288,12 @@ func (s *Server) drain() error {
 }
 
 func (s *Server) closeListeners() {
-	for _, l := range []net.Listener{s.grpcListener, s.restListener, s.emulatorListener} {
+	for _, l := range []net.Listener{s.grpcListener, s.restListener} {
 		if l != nil {
 			_ = l.Close()
 		}
+	}
+	if s.box != nil {
+		s.box.closeListeners()
 	}
 }

@@ -22,7 +22,7 @@ import (
 // testConfig is the command line's defaults, on ports of the system's choice.
 func testConfig() server.Config {
 	return server.Config{
-		HTTP: "127.0.0.1:0", GRPC: "127.0.0.1:0", Reflection: "auto",
+		HTTP: "127.0.0.1:0", GRPC: "127.0.0.1:0", Blob: "127.0.0.1:0", Reflection: "auto",
 		MaxBody: 4 << 20, MaxAnswer: 64 << 20, UpstreamTimeout: 110 * time.Second, DrainTimeout: 10 * time.Second,
 	}
 }

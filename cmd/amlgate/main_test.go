@@ -30,7 +30,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			srv, err := server.New(server.Config{
-				HTTP: "127.0.0.1:0", GRPC: "127.0.0.1:0", Reflection: "auto",
+				HTTP: "127.0.0.1:0", GRPC: "127.0.0.1:0", Blob: "127.0.0.1:0", Reflection: "auto",
 				MaxBody: 4 << 20, MaxAnswer: 64 << 20, UpstreamTimeout: time.Minute, DrainTimeout: time.Second,
 			}, slog.New(slog.DiscardHandler))
 			if err != nil {
@@ -84,7 +84,7 @@ func startProgram(t *testing.T, args ...string) (*exec.Cmd, string, *bufio.Reade
 
 // TestServeStopsOnSIGTERM runs "amlgate serve" as a process of its own, scores and stops it.
 func TestServeStopsOnSIGTERM(t *testing.T) {
-	cmd, ready, stderr := startProgram(t, "serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
+	cmd, ready, stderr := startProgram(t, "serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--blob", "127.0.0.1:0")
 	url := regexp.MustCompile(`rest=(\S+)`).FindStringSubmatch(ready)[1]
 	body := `{"Inputs":{"input1":{"ColumnNames":["Col2"],"Values":[["This is a good day"]]}},"GlobalParameters":{}}`
 	req, err := http.NewRequest(http.MethodPost, url+"/workspaces/demo/services/feature-hashing/execute?api-version=2.0&details=true", strings.NewReader(body))
@@ -115,9 +115,9 @@ func TestServeStopsOnSIGTERM(t *testing.T) {
 
 // TestEmulatorServesAnUpstream runs "amlgate emulator" and a service in front of it.
 func TestEmulatorServesAnUpstream(t *testing.T) {
-	_, ready, _ := startProgram(t, "emulator", "--http", "127.0.0.1:0", "--key", "another-key")
+	_, ready, _ := startProgram(t, "emulator", "--http", "127.0.0.1:0", "--blob", "127.0.0.1:0", "--key", "another-key")
 	url := regexp.MustCompile(`url=(\S+)`).FindStringSubmatch(ready)[1]
-	cmd, ready, _ := startProgram(t, "serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--upstream", url)
+	cmd, ready, _ := startProgram(t, "serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--blob", "127.0.0.1:0", "--upstream", url)
 	address := regexp.MustCompile(`grpc=(\S+)`).FindStringSubmatch(ready)[1]
 	var out, errs strings.Builder
 	code := run([]string{"execute", "--address", address, "--key", "another-key", "--workspace", "demo", "--service", "feature-hashing", "--input", "-", "--output", "csv"},
