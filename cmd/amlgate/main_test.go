@@ -47,6 +47,7 @@ func TestScripts(t *testing.T) {
 			})
 			env.Setenv("ADDRESS", srv.GRPCAddr())
 			env.Setenv("URL", "http://"+srv.HTTPAddr())
+			env.Setenv("AMLGATE_STORAGE", strings.ReplaceAll(devStorage, "127.0.0.1:10000", srv.BlobAddr()))
 			return nil
 		},
 	})
@@ -61,7 +62,6 @@ func startProgram(t *testing.T, args ...string) (*exec.Cmd, string, *bufio.Reade
 	}
 	cmd := exec.Command(self, args...)
 	cmd.Args[0] = "amlgate" // by which testscript.Main knows what to be
-	cmd.Env = append(os.Environ(), "TESTSCRIPT_COMMAND=amlgate")
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
