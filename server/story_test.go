@@ -410,12 +410,12 @@ func dial(t *testing.T, srv *server.Server) *grpc.ClientConn {
 }
 
 // start runs a server until the test ends, and fails the test if it does not stop well.
-func start(t *testing.T, cfg server.Config) *server.Server {
+func start(t testing.TB, cfg server.Config) *server.Server {
 	t.Helper()
 	return startLogging(t, cfg, io.Discard)
 }
 
-func startLogging(t *testing.T, cfg server.Config, log io.Writer) *server.Server {
+func startLogging(t testing.TB, cfg server.Config, log io.Writer) *server.Server {
 	t.Helper()
 	srv, err := server.New(cfg, testLogger(log))
 	if err != nil {

@@ -32,7 +32,7 @@ type fakeJobs struct {
 	polls int
 }
 
-func newFakeJobs(t *testing.T) *fakeJobs {
+func newFakeJobs(t testing.TB) *fakeJobs {
 	t.Helper()
 	f := &fakeJobs{state: map[string]string{}, keys: map[string]bool{}}
 	srv := httptest.NewServer(http.HandlerFunc(f.serve))
@@ -45,6 +45,13 @@ func (f *fakeJobs) set(job, state string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.state[job] = state
+}
+
+// asked is how often a job's status was read.
+func (f *fakeJobs) asked() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.polls
 }
 
 func (f *fakeJobs) refuse(key string) {
