@@ -7,6 +7,10 @@
 //	                                                                         +-> chain -> api.Scoring -> azureml.Client -> AzureML
 //	gRPC    grpc.Server -> accessLog (stats) -> sendHead --------------------+
 //
+// Job calls go the same way to api.Jobs, which tells package jobs what it learned. A watch is different only at its ends:
+// over REST the stream is restStream (watch.go), which writes server-sent events or lines; api.Jobs.WatchJob pulls events
+// from a jobs.Watch, and jobs.Hub asks AzureML once for all watches of a job.
+//
 // The front door (door.go, rest.go, body.go) decides by a table of its own which paths, verbs and query parameters exist,
 // reads the body whole and hands on a request in canonical form. The generated mux then does what it was generated for:
 // it fills the contract's messages and finds the method. It calls chained, which runs the same interceptors that native
@@ -24,10 +28,11 @@
 //
 //	api        RPC handlers; the only place that names gRPC codes
 //	azureml    how AzureML is called, its JSON; knows no gRPC and no Protobuf
-//	emulator   an AzureML to run against; knows nothing of amlgate
+//	jobs       the job journal, one poll a watched job, many watchers; knows no HTTP and no gRPC
+//	emulator   an AzureML to run against, with a blob endpoint (emulator/blob); knows nothing of amlgate
 //	redact     takes secrets out of texts
 //
-// Imports only fall: cmd/amlgate -> server -> api -> azureml -> redact. A test holds them to it.
+// Imports only fall: cmd/amlgate -> server -> api -> jobs, azureml -> redact. A test holds them to it.
 //
 // # Where this leaves the first design
 //
@@ -37,6 +42,9 @@
 //     which can tell neither 413 nor a torn body.
 //   - The access log is a stats.Handler over gRPC, because calls of unknown methods and messages too large end before
 //     any interceptor.
+//   - Jobs only move forward: an answer that says less than one before (two reads that overtook each other, or an upstream
+//     that wavers) is not shown to watchers.
+//   - A cursor of another epoch (today: of before a restart) is answered with the current state and skipped, not refused.
 //   - Without ColumnTypes (today's endpoints send none) the tables lane types columns by the JSON values themselves; see
 //     azureml.ParseAnswer.
 package server

@@ -117,7 +117,7 @@ func (c *jobRunCmd) upload(ctx context.Context, storage string, progress *progre
 	var id [8]byte
 	_, _ = rand.Read(id[:])
 	name := hex.EncodeToString(id[:]) + "-in.csv"
-	progress.say("uploading %s", filepath.Base(c.Input))
+	progress.say("uploading %s as %s/%s", filepath.Base(c.Input), c.Container, name)
 	if _, err := client.UploadFile(ctx, c.Container, name, file, nil); err != nil {
 		return "", storageError("the input cannot be uploaded", err)
 	}
