@@ -8,10 +8,15 @@ import io.github.amlgate.v1.Column;
 import io.github.amlgate.v1.Doubles;
 import io.github.amlgate.v1.ExecuteRequest;
 import io.github.amlgate.v1.Int64s;
+import io.github.amlgate.v1.JobServiceGrpc;
 import io.github.amlgate.v1.ScoringInput;
 import io.github.amlgate.v1.ScoringServiceGrpc;
+import io.github.amlgate.v1.StartJobRequest;
 import io.github.amlgate.v1.Strings;
+import io.github.amlgate.v1.SubmitJobRequest;
 import io.github.amlgate.v1.Table;
+import io.github.amlgate.v1.WatchJobRequest;
+import io.github.amlgate.v1.WatchJobResponse;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
@@ -20,6 +25,7 @@ import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.MetadataUtils;
 import java.util.ArrayList;
+import java.util.Iterator;
 import java.util.List;
 import java.util.Locale;
 import java.util.TreeMap;
@@ -47,17 +53,57 @@ class GrpcClient {
 
       showError("ragged", () -> stub(channel, "demo-key").execute(scored(people(61, 53, 48))));
       showError("key", () -> stub(channel, "no-such-key").execute(scored(people(61, 53, 48, 0))));
+      watch(channel);
     } finally {
       channel.shutdownNow();
     }
   }
 
   static ScoringServiceGrpc.ScoringServiceBlockingStub stub(ManagedChannel channel, String key) {
+    return ScoringServiceGrpc.newBlockingStub(channel)
+        .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(key(key)))
+        .withDeadlineAfter(30, TimeUnit.SECONDS);
+  }
+
+  /** Runs a job on a blob that is not there and watches it to its end, then from its end. */
+  static void watch(ManagedChannel channel) {
+    JobServiceGrpc.JobServiceBlockingStub jobs =
+        JobServiceGrpc.newBlockingStub(channel)
+            .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(key("demo-key")))
+            .withDeadlineAfter(60, TimeUnit.SECONDS);
+    String body =
+        "{\"Input\":{\"ConnectionString\":\"UseDevelopmentStorage=true\",\"RelativeLocation\":\"none/none.csv\"}}";
+    String id =
+        jobs.submitJob(
+                SubmitJobRequest.newBuilder()
+                    .setWorkspace("demo")
+                    .setService("feature-hashing")
+                    .setJson(ByteString.copyFromUtf8(body))
+                    .build())
+            .getJobId();
+    jobs.startJob(
+        StartJobRequest.newBuilder().setWorkspace("demo").setService("feature-hashing").setJobId(id).build());
+    WatchJobRequest request =
+        WatchJobRequest.newBuilder().setWorkspace("demo").setService("feature-hashing").setJobId(id).build();
+    WatchJobResponse last = WatchJobResponse.getDefaultInstance();
+    for (Iterator<WatchJobResponse> events = jobs.watchJob(request); events.hasNext(); ) {
+      WatchJobResponse event = events.next();
+      if (event.hasJob()) {
+        last = event;
+      } else if (event.hasEnd()) {
+        System.out.println("watch: " + last.getJob().getState() + ", then " + event.getEnd().getReason());
+      }
+    }
+    List<String> again = new ArrayList<>();
+    jobs.watchJob(request.toBuilder().setCursor(last.getCursor()).build())
+        .forEachRemaining(event -> again.add(event.getEnd().getReason().name()));
+    System.out.println("resumed: " + String.join(", ", again));
+  }
+
+  static Metadata key(String key) {
     Metadata headers = new Metadata();
     headers.put(Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER), "Bearer " + key);
-    return ScoringServiceGrpc.newBlockingStub(channel)
-        .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(headers))
-        .withDeadlineAfter(30, TimeUnit.SECONDS);
+    return headers;
   }
 
   /** Four rows; each kind of vector has a missing cell. */

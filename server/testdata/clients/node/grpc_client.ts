@@ -1,5 +1,7 @@
 // Scores over gRPC with generated stubs and prints what came back, in the form that all languages' clients here share.
 import { credentials, Metadata, ServiceError, status } from "@grpc/grpc-js";
+import { JobState, jobStateToJSON } from "./gen/amlgate/v1/job";
+import { JobServiceClient, WatchEnd_Reason, watchEnd_ReasonToJSON, WatchJobResponse } from "./gen/amlgate/v1/job_service";
 import { ExecuteRequest, ExecuteResponse, ScoringServiceClient } from "./gen/amlgate/v1/scoring_service";
 import { Column, Table } from "./gen/amlgate/v1/table";
 import { BadRequest, ErrorInfo } from "./gen/google/rpc/error_details";
@@ -89,6 +91,45 @@ async function showError(title: string, call: Promise<ExecuteResponse>) {
   }
 }
 
+const jobs = new JobServiceClient(process.env.AMLGATE_GRPC!, credentials.createInsecure());
+
+async function events(jobId: string, cursor: string, metadata: Metadata): Promise<WatchJobResponse[]> {
+  const list: WatchJobResponse[] = [];
+  const request = { workspace: "demo", service: "feature-hashing", apiVersion: "", jobId, cursor };
+  for await (const event of jobs.watchJob(request, metadata, { deadline: Date.now() + 60_000 })) {
+    list.push(event);
+  }
+  return list;
+}
+
+// Runs a job on a blob that is not there and watches it to its end, then from its end.
+async function watch() {
+  const metadata = new Metadata();
+  metadata.set("authorization", "Bearer demo-key");
+  const json = Buffer.from('{"Input":{"ConnectionString":"UseDevelopmentStorage=true","RelativeLocation":"none/none.csv"}}');
+  const where = { workspace: "demo", service: "feature-hashing", apiVersion: "", requestId: "" };
+  const jobId = await new Promise<string>((resolve, reject) => {
+    jobs.submitJob({ ...where, payload: { $case: "json", json } }, metadata, (error, answer) => (error ? reject(error) : resolve(answer.jobId)));
+  });
+  await new Promise<void>((resolve, reject) => {
+    jobs.startJob({ ...where, jobId }, metadata, (error) => (error ? reject(error) : resolve()));
+  });
+  let state = JobState.JOB_STATE_UNSPECIFIED;
+  let cursor = "";
+  const reasons = (list: WatchJobResponse[]) =>
+    list.map((e) => watchEnd_ReasonToJSON(e.event?.$case === "end" ? e.event.end.reason : WatchEnd_Reason.REASON_UNSPECIFIED));
+  const list = await events(jobId, "", metadata);
+  for (const e of list) {
+    if (e.event?.$case === "job") {
+      state = e.event.job.state;
+      cursor = e.cursor;
+    }
+  }
+  console.log(`watch: ${jobStateToJSON(state)}, then ${reasons(list.slice(-1))}`);
+  console.log(`resumed: ${reasons(await events(jobId, cursor, metadata)).join(", ")}`);
+  jobs.close();
+}
+
 async function main() {
   const scored = await execute(tables(people()));
   if (scored.payload?.$case !== "tables") {
@@ -107,6 +148,7 @@ async function main() {
 
   await showError("ragged", execute(tables(people(int64s(61n, 53n, 48n)))));
   await showError("key", execute(tables(people()), "no-such-key"));
+  await watch();
   client.close();
 }
 

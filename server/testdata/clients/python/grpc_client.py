@@ -7,6 +7,9 @@ from google.api import annotations_pb2
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from amlgate.v1 import job_pb2 as job
+from amlgate.v1 import job_service_pb2 as jobs
+from amlgate.v1 import job_service_pb2_grpc as job_stubs
 from amlgate.v1 import scoring_service_pb2 as scoring
 from amlgate.v1 import scoring_service_pb2_grpc as stubs
 from amlgate.v1 import table_pb2 as tables
@@ -68,6 +71,22 @@ def show_error(title, call):
                 print("  " + detail.type_url.split(".")[-1])
 
 
+def watch(service, key):
+    """Runs a job on a blob that is not there and watches it to its end, then from its end."""
+    body = b'{"Input":{"ConnectionString":"UseDevelopmentStorage=true","RelativeLocation":"none/none.csv"}}'
+    where = {"workspace": "demo", "service": "feature-hashing"}
+    where["job_id"] = service.SubmitJob(jobs.SubmitJobRequest(json=body, **where), metadata=key, timeout=30).job_id
+    service.StartJob(jobs.StartJobRequest(**where), metadata=key, timeout=30)
+    cursor = ""
+    for event in service.WatchJob(jobs.WatchJobRequest(**where), metadata=key, timeout=60):
+        if event.WhichOneof("event") == "job":
+            state, cursor = job.JobState.Name(event.job.state), event.cursor
+        elif event.WhichOneof("event") == "end":
+            print(f"watch: {state}, then {jobs.WatchEnd.Reason.Name(event.end.reason)}")
+    again = service.WatchJob(jobs.WatchJobRequest(cursor=cursor, **where), metadata=key, timeout=60)
+    print("resumed: " + ", ".join(jobs.WatchEnd.Reason.Name(event.end.reason) for event in again))
+
+
 def main():
     key = (("authorization", "Bearer demo-key"),)
     with grpc.insecure_channel(os.environ["AMLGATE_GRPC"]) as channel:
@@ -86,6 +105,7 @@ def main():
         show_error("ragged", lambda: service.Execute(request(ragged), metadata=key, timeout=30))
         wrong = (("authorization", "Bearer no-such-key"),)
         show_error("key", lambda: service.Execute(request(people()), metadata=wrong, timeout=30))
+        watch(job_stubs.JobServiceStub(channel), key)
 
     # The contract's annotation is readable through Google's copy, whichever copy the stubs were generated against.
     execute = scoring.DESCRIPTOR.services_by_name["ScoringService"].methods_by_name["Execute"]
