@@ -121,3 +121,21 @@ func TestSAS(t *testing.T) {
 	}
 	wantText(t, send(e, "GET", "/box/a", ""), "0123456789")
 }
+
+// TestServiceString has the three shapes of the string to sign, written out.
+func TestServiceString(t *testing.T) {
+	t.Parallel()
+	sas := map[string]string{
+		"sp": "r", "st": "ST", "se": "SE", "si": "", "sip": "IP", "spr": "https", "sr": "b", "ses": "SCOPE",
+		"rscc": "CC", "rscd": "CD", "rsce": "CE", "rscl": "CL", "rsct": "CT",
+	}
+	for version, middle := range map[string]string{
+		"2015-04-05": "", "2018-11-08": "", "2018-11-09": "b\n\n", "2020-12-05": "b\n\n", "2020-12-06": "b\n\nSCOPE\n", "2026-06-06": "b\n\nSCOPE\n",
+	} {
+		sas["sv"] = version
+		want := "r\nST\nSE\n/blob/acc/box/a\n\nIP\nhttps\n" + version + "\n" + middle + "CC\nCD\nCE\nCL\nCT"
+		if got := serviceString(sas, "/blob/acc/box/a"); got != want {
+			t.Errorf("%s: %q, want %q", version, got, want)
+		}
+	}
+}
