@@ -66,6 +66,12 @@ func refuse(p *problem) answer {
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start, id := time.Now(), requestID()
 	to, known := parsePath(r.URL.EscapedPath())
+	if to.operation == opStart {
+		// Otherwise net/http would wait for the rest of a body that nobody looks
+		// at before it answers; a Node client was seen to never end it. Where it
+		// is not supported there is no such waiting.
+		_ = http.NewResponseController(w).EnableFullDuplex()
+	}
 	a := e.respond(r, to, known)
 	// Neither the URL nor the body is logged: both may hold secrets.
 	e.cfg.Logger.LogAttrs(r.Context(), slog.LevelInfo, "request",

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -81,6 +82,26 @@ func TestJobOnNetwork(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A start call is answered while its body goes on, as that of a Node client
+// does for ever.
+func TestEndlessStart(t *testing.T) {
+	t.Parallel()
+	e := mustNew(t, Config{BlobURL: blobURL, Faults: Faults{JobHang: true}})
+	t.Cleanup(e.Close)
+	srv := httptest.NewServer(e)
+	t.Cleanup(srv.Close)
+	b := &bench{Emulator: e, t: t, path: hashingPath}
+	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST %s/jobs/%s/start HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer demo-key\r\nTransfer-Encoding: chunked\r\n\r\n", b.path, b.submit(goodOrder))
+	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || line != "HTTP/1.1 200 OK\r\n" {
+		t.Errorf("%q, %v", line, err)
+	}
 }
 
 // ended asks until a job has ended.
