@@ -2,11 +2,13 @@ package emulator
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -35,6 +37,32 @@ type Config struct {
 	// Faults.Latency can make a call last this long.
 	Timeout time.Duration `name:"timeout" help:"Time after which a call is answered 408." default:"100s"`
 
+	// MaxJobs is how many jobs of a service run at a time; more wait, first in
+	// first out. 1 to 10000, default 40, which is AzureML's.
+	MaxJobs int `name:"max-jobs" help:"Batch jobs run at a time, per service." default:"40"`
+
+	// BlobURL is the emulator's own blob endpoint as jobs reach it, for example
+	// http://127.0.0.1:10000. It has no path: accounts are the first segment of
+	// a URL's path. Whoever listens there sets it. Without one, the default,
+	// only jobs with input and outputs at AllowBlobHosts are taken.
+	BlobURL string `kong:"-"`
+
+	// BlobPublicURL is the account at the own endpoint as clients reach it: the
+	// BaseLocation of results. Default BlobURL with the account.
+	BlobPublicURL string `name:"blob-public-url" help:"Base of result locations, as clients reach the blob endpoint." placeholder:"URL"`
+
+	// BlobAccount and BlobKey are the account at the own endpoint that takes
+	// outputs the request gave no place. Default the published development
+	// account and its key.
+	BlobAccount string `kong:"-"`
+	BlobKey     string `kong:"-"`
+
+	// AllowBlobHosts names hosts, with or without a port, that jobs may read
+	// and write besides the own endpoint; without a port, 80 and 443. A host
+	// whose name leads to a private address is refused unless the address is
+	// named too. Redirects are never followed.
+	AllowBlobHosts []string `name:"allow-blob-host" help:"Another host[:port] that jobs may read and write; may be repeated." placeholder:"HOST"`
+
 	// Faults are the disturbances wanted; none by default.
 	Faults Faults `embed:"" prefix:"fault-"`
 
@@ -43,8 +71,9 @@ type Config struct {
 	Logger *slog.Logger `kong:"-"`
 }
 
-// Faults are disturbances of execute. They touch calls with a good key, to a
-// service that exists, whose body was read; swagger.json is never disturbed.
+// Faults are disturbances. Those of execute touch calls with a good key, to a
+// service that exists, whose body was read; those named Job touch jobs, and
+// none of the others does. swagger.json is never disturbed.
 type Faults struct {
 	// Latency is waited before every answer of a call that got a slot, which
 	// it holds meanwhile; throttled calls are refused at once. 0 to 24 h.
@@ -70,6 +99,30 @@ type Faults struct {
 	// CutAnswer announces the whole length of the answer, sends half of it
 	// and cuts the connection. It excludes Hang.
 	CutAnswer bool `name:"cut-answer" help:"Send half of each answer and cut the connection."`
+
+	// JobStart is how long a job whose turn it is stays NotStarted, 0 to 24 h.
+	// It counts as one of Config.MaxJobs meanwhile. AzureML was seen to take
+	// between 1 s and 18 s.
+	JobStart time.Duration `name:"job-start" help:"A started job stays NotStarted this long." default:"0s"`
+
+	// JobRun is how long a job is Running before it reads its input, 0 to 24 h.
+	JobRun time.Duration `name:"job-run" help:"A job runs at least this long." default:"0s"`
+
+	// JobFail is the share of jobs, 0 to 1, that fails after JobRun. It is
+	// spread like ErrorRate, over all services, in the order jobs begin to run.
+	JobFail float64 `name:"job-fail" help:"Share of jobs that fail, 0 to 1." default:"0"`
+
+	// JobHang leaves every job that does not fail by JobFail Running until it
+	// is cancelled.
+	JobHang bool `name:"job-hang" help:"Jobs run until they are cancelled."`
+
+	// JobFlap answers every second status call for a job with the state before:
+	// NotStarted while it is Running, Running after its end.
+	JobFlap bool `name:"job-flap" help:"Every second status answer is one state behind."`
+
+	// JobLost answers 404 to status calls for a job after this many. 0, the
+	// default, never. The job itself goes on.
+	JobLost int `name:"job-lost" help:"Answer 404 after this many status calls for a job; 0 is never." default:"0"`
 }
 
 const (
@@ -90,12 +143,20 @@ func New(cfg Config) (*Emulator, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	e := &Emulator{cfg: cfg, key: sha256.Sum256([]byte(cfg.Key)), services: map[string]*deployment{}}
+	storage, err := newStorage(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	e := &Emulator{
+		cfg: cfg, key: sha256.Sum256([]byte(cfg.Key)), services: map[string]*deployment{},
+		runner: newRunner(storage, cfg.Faults, cfg.Logger),
+	}
 	for _, s := range []*service{featureHashing(), cardiovascularRisk()} {
 		e.services[s.id] = &deployment{
 			service: s,
 			swagger: s.document(cfg.Workspace),
 			slots:   make(chan struct{}, cfg.Concurrency),
+			jobs:    newJobs(s, cfg.MaxJobs, e.runner),
 		}
 	}
 	return e, nil
@@ -117,14 +178,23 @@ func (c *Config) fillDefaults() {
 	if c.Timeout == 0 {
 		c.Timeout = 100 * time.Second
 	}
+	if c.MaxJobs == 0 {
+		c.MaxJobs = 40
+	}
+	if c.BlobAccount == "" {
+		c.BlobAccount = developmentAccount
+	}
+	if c.BlobKey == "" {
+		c.BlobKey = developmentKey
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 }
 
-// validate never quotes Key: its error goes to terminals and logs.
+// validate never quotes Key or BlobKey: its error goes to terminals and logs.
 func (c *Config) validate() error {
-	switch f := c.Faults; {
+	switch {
 	case !idPattern.MatchString(c.Workspace):
 		return fmt.Errorf("--workspace is %q; allowed are 1 to 128 letters, digits, '.', '_', '-', beginning with a letter or digit", c.Workspace)
 	case !keyPattern.MatchString(c.Key):
@@ -135,6 +205,38 @@ func (c *Config) validate() error {
 		return fmt.Errorf("--max-body is %d; allowed is 1 to %d bytes", c.MaxBody, maxBodyLimit)
 	case c.Timeout < time.Millisecond || c.Timeout > maxWait:
 		return fmt.Errorf("--timeout is %v; allowed is 1ms to %v", c.Timeout, maxWait)
+	case c.MaxJobs < 1 || c.MaxJobs > maxConcurrency:
+		return fmt.Errorf("--max-jobs is %d; allowed is 1 to %d", c.MaxJobs, maxConcurrency)
+	}
+	if err := c.validateBlobs(); err != nil {
+		return err
+	}
+	return c.Faults.validate()
+}
+
+// validateBlobs leaves AllowBlobHosts to newStorage.
+func (c *Config) validateBlobs() error {
+	if c.BlobURL != "" {
+		if u, err := parseURL(c.BlobURL); err != nil || strings.Trim(u.Path, "/") != "" || strings.Contains(c.BlobURL, "?") {
+			return fmt.Errorf("BlobURL is %q; allowed is a URL like http://127.0.0.1:10000, without a path", redact(c.BlobURL))
+		}
+	}
+	if c.BlobPublicURL != "" {
+		if _, err := parseURL(c.BlobPublicURL); err != nil || strings.Contains(c.BlobPublicURL, "?") {
+			return fmt.Errorf("--blob-public-url is %q; allowed is a URL like https://blobs.example.com/devstoreaccount1/, without a query", redact(c.BlobPublicURL))
+		}
+	}
+	if !accountPattern.MatchString(c.BlobAccount) {
+		return fmt.Errorf("BlobAccount is %q; allowed are 3 to 24 lower-case letters and digits", c.BlobAccount)
+	}
+	if key, err := base64.StdEncoding.DecodeString(c.BlobKey); err != nil || len(key) == 0 {
+		return errors.New("BlobKey is not base64")
+	}
+	return nil
+}
+
+func (f *Faults) validate() error {
+	switch {
 	case f.Latency < 0 || f.Latency > maxWait:
 		return fmt.Errorf("--fault-latency is %v; allowed is 0 to %v", f.Latency, maxWait)
 	case f.ThrottleAfter < 0:
@@ -143,6 +245,14 @@ func (c *Config) validate() error {
 		return fmt.Errorf("--fault-error-rate is %v; allowed is 0 to 1", f.ErrorRate)
 	case f.Hang && f.CutAnswer:
 		return errors.New("--fault-cut-answer and --fault-hang are both set; allowed is one of them, since a hung call has no answer to cut")
+	case f.JobStart < 0 || f.JobStart > maxWait:
+		return fmt.Errorf("--fault-job-start is %v; allowed is 0 to %v", f.JobStart, maxWait)
+	case f.JobRun < 0 || f.JobRun > maxWait:
+		return fmt.Errorf("--fault-job-run is %v; allowed is 0 to %v", f.JobRun, maxWait)
+	case math.IsNaN(f.JobFail) || f.JobFail < 0 || f.JobFail > 1:
+		return fmt.Errorf("--fault-job-fail is %v; allowed is 0 to 1", f.JobFail)
+	case f.JobLost < 0:
+		return fmt.Errorf("--fault-job-lost is %d; allowed is 0 (never) or more", f.JobLost)
 	}
 	return nil
 }

@@ -15,11 +15,13 @@ import (
 )
 
 // Emulator answers AzureML's classic request/response protocol. It is an
-// http.Handler, safe for concurrent use, and starts nothing in the background.
+// http.Handler and safe for concurrent use. Nothing runs in the background but
+// jobs that were started; Close ends them.
 type Emulator struct {
 	cfg      Config
 	key      [sha256.Size]byte
 	services map[string]*deployment
+	runner   *runner
 	calls    atomic.Int64 // execute calls whose body was read
 	admitted atomic.Int64 // those that got a slot
 }
@@ -29,6 +31,17 @@ type deployment struct {
 	*service
 	swagger []byte
 	slots   chan struct{} // one element a running execute call
+	jobs    *jobs
+}
+
+// Close cancels the jobs that are queued or run, and returns when nothing of
+// them is left. Calls are answered as before, but no job can be submitted or
+// started any more.
+func (e *Emulator) Close() {
+	for _, d := range e.services {
+		d.jobs.close()
+	}
+	e.runner.close()
 }
 
 // answer is what goes back to the client. Handlers return it instead of
@@ -53,6 +66,12 @@ func refuse(p *problem) answer {
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start, id := time.Now(), requestID()
 	to, known := parsePath(r.URL.EscapedPath())
+	if to.operation == opStart {
+		// Otherwise net/http would wait for the rest of a body that nobody looks
+		// at before it answers; a Node client was seen to never end it. Where it
+		// is not supported there is no such waiting.
+		_ = http.NewResponseController(w).EnableFullDuplex()
+	}
 	a := e.respond(r, to, known)
 	// Neither the URL nor the body is logged: both may hold secrets.
 	e.cfg.Logger.LogAttrs(r.Context(), slog.LevelInfo, "request",
@@ -73,8 +92,10 @@ func write(w http.ResponseWriter, r *http.Request, id string, a answer) {
 		panic(http.ErrAbortHandler)
 	}
 	h := w.Header()
-	h.Set("Content-Type", "application/json; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(len(a.body)))
+	if a.status != http.StatusNoContent {
+		h.Set("Content-Type", "application/json; charset=utf-8")
+		h.Set("Content-Length", strconv.Itoa(len(a.body)))
+	}
 	h.Set("X-Ms-Request-Id", id)
 	// net/http sets Date by itself, but not every ResponseWriter is its own.
 	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
@@ -100,7 +121,7 @@ func (e *Emulator) respond(r *http.Request, to target, known bool) answer {
 	if !known {
 		// The official table has no code for an unknown path.
 		return refuse(notFound.because("ResourceNotFound",
-			"There is nothing at this path. Verify that it is /workspaces/{workspace}/services/{service}/execute or .../swagger.json and try again."))
+			"There is nothing at this path. Verify that it is /workspaces/{workspace}/services/{service}/execute, .../jobs, .../jobs/{job}, .../jobs/{job}/start or .../swagger.json and try again."))
 	}
 	if verbs := operations[to.operation]; !slices.Contains(verbs, r.Method) {
 		allow := strings.Join(verbs, ", ")
@@ -108,7 +129,7 @@ func (e *Emulator) respond(r *http.Request, to target, known bool) answer {
 		a.header = [2]string{"Allow", allow}
 		return a
 	}
-	if to.operation == opExecute && !e.authorized(r.Header.Get("Authorization")) {
+	if to.operation != opSwagger && !e.authorized(r.Header.Get("Authorization")) {
 		a := refuse(unauthorized.because("ScoreRequestUnauthorized", "Invalid credentials provided."))
 		a.header = [2]string{"Www-Authenticate", "Bearer"}
 		return a
@@ -120,10 +141,13 @@ func (e *Emulator) respond(r *http.Request, to target, known bool) answer {
 	if d == nil {
 		return refuse(notFound.because("WebServiceNotFound", "Web service not found. Verify the web service Id is correct and try again."))
 	}
-	if to.operation == opSwagger {
+	switch to.operation {
+	case opSwagger:
 		return answer{status: http.StatusOK, body: d.swagger}
+	case opExecute:
+		return e.execute(r, d)
 	}
-	return e.execute(r, d)
+	return e.batch(r, d, to)
 }
 
 // authorized reports whether an Authorization header holds the key. Clients
@@ -141,26 +165,38 @@ func (e *Emulator) authorized(header string) bool {
 const (
 	opExecute = "execute"
 	opSwagger = "swagger.json"
+	opJobs    = "jobs"
+	opJob     = "jobs/{job}"
+	opStart   = "jobs/{job}/start"
 )
 
-// operations maps the last word of a path to the verbs it allows.
+// operations maps what stands behind the service in a path to the verbs it
+// allows.
 var operations = map[string][]string{
 	opExecute: {http.MethodPost},
 	opSwagger: {http.MethodGet, http.MethodHead},
+	opJobs:    {http.MethodPost},
+	opJob:     {http.MethodGet, http.MethodHead, http.MethodDelete},
+	opStart:   {http.MethodPost},
 }
 
 // target is what a path names.
-type target struct{ workspace, service, operation string }
+type target struct{ workspace, service, operation, job string }
 
 // parsePath reads /workspaces/{ws}/services/{svc}/{operation}. Fixed words are
 // taken in any case and one trailing slash is accepted, as ASP.NET did; ids
 // are exact. It works on the escaped path, so no id is found by an escape.
 func parsePath(escaped string) (target, bool) {
 	parts := strings.Split(strings.TrimSuffix(escaped, "/"), "/")
-	if len(parts) != 6 || parts[0] != "" || !strings.EqualFold(parts[1], "workspaces") || !strings.EqualFold(parts[3], "services") {
+	if len(parts) < 6 || parts[0] != "" || !strings.EqualFold(parts[1], "workspaces") || !strings.EqualFold(parts[3], "services") {
 		return target{}, false
 	}
-	to := target{workspace: parts[2], service: parts[4], operation: strings.ToLower(parts[5])}
+	to := target{workspace: parts[2], service: parts[4]}
+	operation := parts[5:]
+	if len(operation) > 1 && strings.EqualFold(operation[0], opJobs) {
+		to.job, operation[1] = operation[1], "{job}"
+	}
+	to.operation = strings.ToLower(strings.Join(operation, "/"))
 	if operations[to.operation] == nil {
 		return target{}, false
 	}

@@ -101,7 +101,7 @@ var (
 	refusedKey = refusal{Status: 401, Class: "Unauthorized", Sentence: "Request is unauthorized to access resource.",
 		Code: "ScoreRequestUnauthorized", Message: "Invalid credentials provided."}
 	refusedPath = refusal{Status: 404, Class: "NotFound", Sentence: "Resource not found.", Code: "ResourceNotFound",
-		Message: "There is nothing at this path. Verify that it is /workspaces/{workspace}/services/{service}/execute or .../swagger.json and try again."}
+		Message: "There is nothing at this path. Verify that it is /workspaces/{workspace}/services/{service}/execute, .../jobs, .../jobs/{job}, .../jobs/{job}/start or .../swagger.json and try again."}
 	refusedWorkspace = refusal{Status: 404, Class: "NotFound", Sentence: "Resource not found.",
 		Code: "WorkspaceNotFound", Message: "Workspace not found. Verify the workspace Id is correct and try again."}
 	refusedService = refusal{Status: 404, Class: "NotFound", Sentence: "Resource not found.",
@@ -131,7 +131,15 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/workspaces/demo/services/other/swagger.json", refusedService},
 		{"GET", "/", refusedPath},
 		{"POST", "/workspaces/demo/services/feature-hashing", refusedPath},
-		{"POST", "/workspaces/demo/services/feature-hashing/jobs", refusedPath},
+		{"POST", hashingPath + "/jobs/{job}/more", refusedPath},
+		{"POST", hashingPath + "/jobs/0/start/more", refusedPath},
+		{"POST", hashingPath + "/jobs/0/stop", refusedPath},
+		{"POST", "/workspaces/other/services/feature-hashing/jobs", refusedWorkspace},
+		{"GET", "/workspaces/demo/services/other/jobs/0", refusedService},
+		{"GET", hashingPath + "/jobs", refusedVerb("POST")},
+		{"GET", hashingPath + "/jobs/", refusedVerb("POST")},
+		{"PUT", hashingPath + "/jobs/0", refusedVerb("GET, HEAD, DELETE")},
+		{"GET", hashingPath + "/jobs/0/start", refusedVerb("POST")},
 		{"POST", "/workspaces/demo/services/feature-hashing/execute//", refusedPath},
 		{"POST", "//workspaces/demo/services/feature-hashing/execute", refusedPath},
 		{"POST", "/workspaces/demo/services/feature-hashing/execute/more", refusedPath},

@@ -40,7 +40,7 @@ func (e *Emulator) execute(r *http.Request, d *deployment) answer {
 		return answer{dropped: true}
 	}
 	var a answer
-	if e.failing(e.admitted.Add(1)) {
+	if due(e.admitted.Add(1), faults.ErrorRate) {
 		a = refuse(internalError.because("ContainerProcessTerminatedWithUnknownError", "The container process crashed with unknown error"))
 	} else {
 		a = d.run(body, shape)
@@ -79,12 +79,12 @@ func (e *Emulator) throttled(d *deployment) *problem {
 		"Request was throttled for %s endpoint. The maximum concurrency for the endpoint is %d.", d.id, e.cfg.Concurrency)
 }
 
-// failing reports whether the nth call, counted from 1, is one that
-// Faults.ErrorRate fails: the one at which the rounded-down number of failures
-// due grows. Whole millionths keep 0.1 times 10 from being less than 1.
-func (e *Emulator) failing(n int64) bool {
+// due reports whether the nth call or job, counted from 1, is one that a fault
+// with this share hits: the one at which the rounded-down number of hits due
+// grows. Whole millionths keep 0.1 times 10 from being less than 1.
+func due(n int64, share float64) bool {
 	const million = 1_000_000
-	rate := int64(math.Round(e.cfg.Faults.ErrorRate * million))
+	rate := int64(math.Round(share * million))
 	return n*rate/million > (n-1)*rate/million
 }
 

@@ -190,10 +190,9 @@ func TestErrorRate(t *testing.T) {
 			t.Errorf("rate %v: got %s, want %s", rate, got, want)
 		}
 	}
-	e := mustNew(t, Config{Faults: Faults{ErrorRate: 0.29}})
 	failed := 0
 	for n := range int64(100_000) {
-		if e.failing(n + 1) {
+		if due(n+1, 0.29) {
 			failed++
 		}
 	}

@@ -19,6 +19,7 @@ type class struct {
 var (
 	badArgument        = class{http.StatusBadRequest, "BadArgument", "Invalid argument provided."}
 	badUserArgument    = class{http.StatusBadRequest, "BadUserArgument", "Invalid user argument provided."}
+	invalidOperation   = class{http.StatusBadRequest, "InvalidOperation", "The request is invalid in the current context."}
 	unauthorized       = class{http.StatusUnauthorized, "Unauthorized", "Request is unauthorized to access resource."}
 	notFound           = class{http.StatusNotFound, "NotFound", "Resource not found."}
 	requestTimeout     = class{http.StatusRequestTimeout, "RequestTimeout", "The operation could not be completed within the permitted time."}
@@ -81,6 +82,18 @@ func inputParse(format string, args ...any) *problem {
 func inputMismatch(format string, args ...any) *problem {
 	return badUserArgument.because("InputMismatchError",
 		"Input data does not match input port schema. %s.", fmt.Sprintf(format, args...))
+}
+
+// missingInput is the problem of a request without any input.
+func missingInput() *problem {
+	return badArgument.because("MissingRequestInput",
+		"The web service expects an input, but no input was provided. Ensure valid inputs are provided based on the published input ports in the model and try again.")
+}
+
+// invalidNames is the problem of inputs that the service does not have.
+func invalidNames(unknown []string) *problem {
+	return badArgument.because("InvalidInputNames",
+		"Invalid service input name(s) specified in the request: %s. Please map the input data to the correct service inputs and try again.", list(unknown))
 }
 
 // Text of the request that an error repeats is cut, or a 4 MB cell would come

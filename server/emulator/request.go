@@ -9,25 +9,9 @@ import "slices"
 // Microsoft's own samples send either to the same address. Members that are
 // not known are skipped, as .NET's JSON readers do; names are compared exactly.
 func (s *service) decode(body []byte) (input, parameters *table, p *problem) {
-	c, p := checkText(body)
+	c, at, p := openRequest(body, "Inputs", "GlobalParameters")
 	if p != nil {
 		return nil, nil, p
-	}
-	if c.kind() != kindObject {
-		return nil, nil, invalidBody(c.at, "the request must be an object")
-	}
-	at := map[string]int{} // where the members known begin
-	for name := range c.members() {
-		c.skipBlanks()
-		if name != "Inputs" && name != "GlobalParameters" {
-			c.skip()
-			continue
-		}
-		if _, twice := at[name]; twice {
-			return nil, nil, invalidBody(c.at, "%s is given twice", name)
-		}
-		at[name] = c.at
-		c.skip()
 	}
 	if input, p = s.decodeInputs(c, at["Inputs"]); p != nil {
 		return nil, nil, p
@@ -38,6 +22,39 @@ func (s *service) decode(body []byte) (input, parameters *table, p *problem) {
 	return input, parameters, nil
 }
 
+// openRequest checks that a body is a JSON object and finds where the values of
+// the members known begin.
+func openRequest(body []byte, known ...string) (*cursor, map[string]int, *problem) {
+	c, p := checkText(body)
+	if p != nil {
+		return nil, nil, p
+	}
+	if c.kind() != kindObject {
+		return nil, nil, invalidBody(c.at, "the request must be an object")
+	}
+	at, p := c.find(known)
+	return c, at, p
+}
+
+// find walks the object at the cursor and returns where the values of the
+// members known begin. The others are skipped.
+func (c *cursor) find(known []string) (map[string]int, *problem) {
+	at := map[string]int{}
+	for name := range c.members() {
+		c.skipBlanks()
+		if !slices.Contains(known, name) {
+			c.skip()
+			continue
+		}
+		if _, twice := at[name]; twice {
+			return nil, invalidBody(c.at, "%s is given twice", name)
+		}
+		at[name] = c.at
+		c.skip()
+	}
+	return at, nil
+}
+
 // isEmptyMap reports whether the value at the cursor stands for a map without
 // entries: nothing, null, {} or the [] that some JSON libraries make of it.
 // Offset 0 is nothing, because the request's own brace stands there.
@@ -45,22 +62,20 @@ func (c *cursor) isEmptyMap(at int) bool {
 	if c.at = at; at == 0 || c.kind() == kindNull {
 		return true
 	}
-	if c.kind() != kindArray {
+	if kind := c.kind(); kind != kindArray && kind != kindObject {
 		return false
 	}
 	c.at++
 	c.skipBlanks()
-	empty := c.text[c.at] == ']'
+	empty := c.text[c.at] == ']' || c.text[c.at] == '}'
 	c.at = at
 	return empty
 }
 
 // decodeInputs reads the member Inputs.
 func (s *service) decodeInputs(c *cursor, at int) (*table, *problem) {
-	missing := badArgument.because("MissingRequestInput",
-		"The web service expects an input, but no input was provided. Ensure valid inputs are provided based on the published input ports in the model and try again.")
 	if c.isEmptyMap(at) {
-		return nil, missing
+		return nil, missingInput()
 	}
 	if c.kind() != kindObject {
 		return nil, invalidBody(at, "Inputs must be an object")
@@ -80,11 +95,10 @@ func (s *service) decodeInputs(c *cursor, at int) (*table, *problem) {
 		c.skip()
 	}
 	if unknown != nil {
-		return nil, badArgument.because("InvalidInputNames",
-			"Invalid service input name(s) specified in the request: %s. Please map the input data to the correct service inputs and try again.", list(unknown))
+		return nil, invalidNames(unknown)
 	}
 	if c.at = input; input == 0 || c.kind() == kindNull {
-		return nil, missing
+		return nil, missingInput()
 	}
 	switch c.kind() {
 	case kindArray:

@@ -59,6 +59,11 @@ func paths() object {
 			{"default", failure},
 		}
 	}
+	bearer := []object{{{"Bearer", []string{}}}}
+	jobParameter := object{
+		{"name", "jobId"}, {"in", "path"}, {"required", true}, {"type", "string"},
+		{"description", "The id that submitting answered."},
+	}
 	return object{
 		{"/swagger.json", object{{"get", object{
 			{"summary", "This document. No key is asked for."},
@@ -69,7 +74,7 @@ func paths() object {
 		{"/execute?api-version=2.0&format=swagger", object{{"post", object{
 			{"summary", "Score the rows of the request and answer at once."},
 			{"operationId", "execute"},
-			{"security", []object{{{"Bearer", []string{}}}}},
+			{"security", bearer},
 			{"parameters", []object{{
 				{"name", "executionPayload"}, {"in", "body"}, {"required", true},
 				{"description", "The rows to score and the global parameters."},
@@ -77,6 +82,40 @@ func paths() object {
 			}}},
 			{"responses", answer("The results. Every cell is a string or null; the type in the schema says what it holds.", ref("ExecutionResults"))},
 		}}}},
+		{"/jobs?api-version=2.0", object{{"post", object{
+			{"summary", "Submit a batch job. Nothing runs before it is started."},
+			{"operationId", "submitJob"},
+			{"security", bearer},
+			{"parameters", []object{{
+				{"name", "batchExecutionPayload"}, {"in", "body"}, {"required", true},
+				{"description", "Where the input is and where the outputs go."},
+				{"schema", ref("BatchExecutionRequest")},
+			}}},
+			{"responses", answer("The id of the job, as a JSON string.", object{{"type", "string"}})},
+		}}}},
+		{"/jobs/{jobId}/start?api-version=2.0", object{{"post", object{
+			{"summary", "Start a job, once."},
+			{"operationId", "startJob"},
+			{"security", bearer},
+			{"parameters", []object{jobParameter}},
+			{"responses", object{{"200", object{{"description", "The job was started; the body is empty."}}}, {"default", failure}}},
+		}}}},
+		{"/jobs/{jobId}?api-version=2.0", object{
+			{"get", object{
+				{"summary", "The status of a job, and its results once it finished."},
+				{"operationId", "getJob"},
+				{"security", bearer},
+				{"parameters", []object{jobParameter}},
+				{"responses", answer("The status.", ref("BatchScoreStatus"))},
+			}},
+			{"delete", object{
+				{"summary", "Cancel a job that has not ended, or remove one that has."},
+				{"operationId", "deleteJob"},
+				{"security", bearer},
+				{"parameters", []object{jobParameter}},
+				{"responses", object{{"204", object{{"description", "Done."}}}, {"default", failure}}},
+			}},
+		}},
 	}
 }
 
@@ -106,7 +145,8 @@ func (s *service) definitions() object {
 		{"ExecutionOutputs", object{{"type", "object"}, {"properties", outputs}}},
 		{"GlobalParameters", s.parametersSchema()},
 	}
-	return append(append(all, items...), errorSchemas()...)
+	all = append(append(all, items...), s.batchSchemas()...)
+	return append(all, errorSchemas()...)
 }
 
 // rowsSchema is that of a port, in the form of format=swagger.
@@ -181,6 +221,45 @@ func (s *service) example() object {
 	return object{
 		{"Inputs", object{{s.input.name, []object{row}}}},
 		{"GlobalParameters", parameters},
+	}
+}
+
+// batchSchemas are those of batch jobs, in the newer of their two forms.
+func (s *service) batchSchemas() object {
+	text := object{{"type", "string"}}
+	nullable := object{{"type", "string"}, {"x-ms-isnullable", true}}
+	blobs := func(names ...string) object {
+		properties := object{}
+		for _, name := range names {
+			properties = append(properties, member{name, ref("BlobReference")})
+		}
+		return object{{"type", "object"}, {"properties", properties}}
+	}
+	var outputs []string
+	for i := range s.outputs {
+		outputs = append(outputs, s.outputs[i].name)
+	}
+	return object{
+		{"BatchExecutionRequest", object{
+			{"type", "object"},
+			{"required", []string{"Inputs"}},
+			{"properties", object{{"Inputs", blobs(s.input.name)}, {"Outputs", blobs(outputs...)}, {"GlobalParameters", ref("GlobalParameters")}}},
+		}},
+		{"BlobReference", object{
+			{"type", "object"},
+			{"description", "A blob, by ConnectionString and RelativeLocation, or by the URL that BaseLocation, RelativeLocation and SasBlobToken make one behind the other. Its name ends in .csv or .tsv."},
+			{"properties", object{{"ConnectionString", nullable}, {"RelativeLocation", nullable}, {"BaseLocation", nullable}, {"SasBlobToken", nullable}}},
+		}},
+		{"BatchScoreStatus", object{
+			{"type", "object"},
+			{"required", []string{"StatusCode", "Results", "Details", "CreatedAt", "StartTime", "EndTime"}},
+			{"properties", object{
+				{"StatusCode", object{{"type", "string"}, {"enum", []state{stateNotStarted, stateRunning, stateFailed, stateCancelled, stateFinished}}}},
+				{"Results", append(blobs(outputs...), member{"x-ms-isnullable", true})},
+				{"Details", nullable},
+				{"CreatedAt", text}, {"StartTime", text}, {"EndTime", text},
+			}},
+		}},
 	}
 }
 

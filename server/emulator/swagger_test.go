@@ -72,7 +72,8 @@ func TestSwagger(t *testing.T) {
 				t.Errorf("securityDefinitions: %+v", d.SecurityDefinitions)
 			}
 			// The second path is what the R package takes.
-			if got := names(d.Paths); !slices.Equal(got, []string{"/swagger.json", "/execute?api-version=2.0&format=swagger"}) {
+			if got := names(d.Paths); !slices.Equal(got, []string{"/swagger.json", "/execute?api-version=2.0&format=swagger",
+				"/jobs?api-version=2.0", "/jobs/{jobId}/start?api-version=2.0", "/jobs/{jobId}?api-version=2.0"}) {
 				t.Errorf("paths: %q", got)
 			}
 			if !strings.Contains(text, `"/execute?api-version=2.0&format=swagger":`) {

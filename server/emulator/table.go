@@ -144,24 +144,26 @@ func parseDouble(text string) (float64, bool) {
 // appendCell writes a cell as it stands in an answer: a JSON string, whatever
 // the column's type, or null if it is missing.
 func (t columnType) appendCell(out []byte, v *vector, row int) []byte {
-	if v.isMissing(row) {
+	switch {
+	case v.isMissing(row):
 		return append(out, "null"...)
-	}
-	if t == typeString {
+	case t == typeString:
 		return appendQuoted(out, v.texts[row])
 	}
-	out = append(out, '"')
-	switch number := v.numbers[row]; {
+	return append(t.appendNumber(append(out, '"'), v.numbers[row]), '"')
+}
+
+// appendNumber writes what a cell of any type but String says.
+func (t columnType) appendNumber(out []byte, number float64) []byte {
+	switch {
 	case t == typeInt32:
-		out = strconv.AppendInt(out, int64(number), 10)
+		return strconv.AppendInt(out, int64(number), 10)
 	case t == typeDouble:
-		out = appendDouble(out, number)
+		return appendDouble(out, number)
 	case number != 0:
-		out = append(out, "True"...)
-	default:
-		out = append(out, "False"...)
+		return append(out, "True"...)
 	}
-	return append(out, '"')
+	return append(out, "False"...)
 }
 
 // appendDouble writes a number as .NET Framework's Double.ToString() did in
