@@ -188,7 +188,8 @@ func (c *Client) send(ctx context.Context, method, target string, header http.He
 	}
 	if err != nil {
 		failure := c.failed(ctx, own, connected, err)
-		if e, ok := failure.(*Error); ok {
+		var e *Error
+		if errors.As(failure, &e) {
 			e.Status, e.Header = resp.StatusCode, passed
 		}
 		return nil, failure
