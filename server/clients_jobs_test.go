@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
+
 	"github.com/amlgate/amlgate/server/emulator/blob"
 )
 
@@ -34,6 +36,14 @@ func TestGuidesBatchProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv := start(t, testConfig())
+	// The guide's reader makes the container beforehand.
+	storage, err := azblob.NewClientFromConnectionString("AccountName="+blob.DevelopmentAccount+";AccountKey="+blob.DevelopmentKey+";BlobEndpoint=http://"+srv.BlobAddr()+"/"+blob.DevelopmentAccount, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := storage.CreateContainer(t.Context(), "data", nil); err != nil {
+		t.Fatal(err)
+	}
 	said := program{argv: []string{interpreter, script}, env: []string{
 		"STORAGE_ACCOUNT=" + blob.DevelopmentAccount, "STORAGE_KEY=" + blob.DevelopmentKey,
 		"STORAGE_URL=http://" + srv.BlobAddr() + "/" + blob.DevelopmentAccount, "STORAGE_CONTAINER=data",

@@ -148,3 +148,64 @@ func TestSecretsReachNobody(t *testing.T) {
 		t.Errorf("in an answer:\n%s", told.String())
 	}
 }
+
+// TestJobSecretsReachNobody does the same for jobs: connection strings and SAS tokens in what callers send and in what
+// the upstream says. Only the results of GetJob carry what opens a blob, since that is what they are for.
+func TestJobSecretsReachNobody(t *testing.T) {
+	const secret = "hunter2SECRET=="
+	up := newScriptedUpstream(t, "HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: auto\n\n"+
+		`{"StatusCode":"Failed","Results":{"output1":{"ConnectionString":"AccountKey=`+secret+`","BaseLocation":"https://a/?sig=`+secret+`","RelativeLocation":"c/x?sig=`+secret+`","SasBlobToken":"?sv=1&sig=`+secret+`"}},"Details":"Module: AccountKey=`+secret+`; \u0026sig=`+secret+` Bearer `+secret+`"}`)
+	cfg := testConfig()
+	cfg.Upstream = up.url()
+	var log logBuffer
+	var told strings.Builder
+	t.Run("calls", func(t *testing.T) {
+		srv := startLogging(t, cfg, &log)
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+secret)
+		client := v1.NewJobServiceClient(dial(t, srv))
+		blob := &v1.BlobReference{ConnectionString: "AccountName=a;AccountKey=" + secret, BaseLocation: "https://a/?sig=" + secret, SasBlobToken: "?sig=" + secret}
+		for _, batch := range []*v1.BatchInput{
+			{Inputs: map[string]*v1.BlobReference{"AccountKey=" + secret: blob}},
+			{Outputs: map[string]*v1.BlobReference{"o": blob}},
+			{Inputs: map[string]*v1.BlobReference{"i": {RelativeLocation: "c/b", ConnectionString: "AccountKey=" + secret}}},
+		} {
+			_, err := client.SubmitJob(ctx, &v1.SubmitJobRequest{Workspace: "w1", Service: "s1", Payload: &v1.SubmitJobRequest_Batch{Batch: batch}})
+			fmt.Fprintln(&told, err, errorText(t, err))
+		}
+		stream, err := client.WatchJob(ctx, &v1.WatchJobRequest{Workspace: "w1", Service: "s1", JobId: "j1"})
+		for err == nil {
+			var e *v1.WatchJobResponse
+			if e, err = stream.Recv(); err == nil {
+				fmt.Fprintln(&told, e)
+			}
+		}
+		_, err = client.WatchJob(ctx, &v1.WatchJobRequest{Workspace: "w1", Service: "s1", JobId: "j1", Cursor: "sig=" + secret})
+		fmt.Fprintln(&told, err)
+		job, err := client.GetJob(ctx, &v1.GetJobRequest{Workspace: "w1", Service: "s1", JobId: "j1"})
+		if err != nil || !strings.Contains(job.GetJob().GetResults()["output1"].GetSasBlobToken(), secret) {
+			t.Errorf("%v %v", job, err)
+		}
+		fmt.Fprintln(&told, job.GetJob().GetDetails())
+		c := connect(t, srv)
+		for _, request := range []string{
+			"GET /workspaces/w1/services/s1/jobs/j1/watch", "GET /workspaces/w1/services/s1/jobs/j1/watch?cursor=sig=" + secret,
+			"GET /workspaces/w1/services/s1/jobs?page_token=sig%3D" + secret, "GET /workspaces/w1/services/s1/jobs",
+			"POST /workspaces/w1/services/s1/jobs", "DELETE /workspaces/w1/services/s1/jobs/j1",
+		} {
+			_, body := c.exchange(t, wire(request+" HTTP/1.1\nHost: a\nAuthorization: Bearer "+secret+"\nContent-Length: auto\n\n{\"Input\":{\"ConnectionString\":\"AccountKey="+secret+"\"}}"))
+			fmt.Fprintln(&told, body)
+		}
+		_, body := c.exchange(t, wire("GET /workspaces/w1/services/s1/jobs/j1 HTTP/1.1\nHost: a\nAuthorization: Bearer "+secret+"\n\n"))
+		_, details, _ := strings.Cut(body, `"Details"`)
+		fmt.Fprintln(&told, details)
+		if !strings.Contains(body, `"SasBlobToken":"?sv=1&sig=`+secret+`"`) || !strings.Contains(details, "Module: AccountKey=[redacted]") {
+			t.Errorf("GetJob over REST: %s", body)
+		}
+	})
+	if strings.Contains(log.String(), "hunter2") {
+		t.Errorf("in the log:\n%s", log.String())
+	}
+	if strings.Contains(told.String(), "hunter2") {
+		t.Errorf("in an answer:\n%s", told.String())
+	}
+}

@@ -146,8 +146,16 @@ func (s *Jobs) GetJob(ctx context.Context, req *v1.GetJobRequest) (*v1.GetJobRes
 	if err != nil {
 		return nil, s.failed(key, err)
 	}
-	call.Body = answer.Body
 	job := observed(key, status)
+	if call.Body = answer.Body; job.Details != status.Details {
+		// A module's complaint may quote what it was given; nothing else in the answer is touched.
+		plain, err := answer.Plain(int64(s.limits.Answer))
+		if err != nil {
+			return nil, FailureOf(err)
+		}
+		delete(answer.Header, "Content-Encoding")
+		call.Body = azureml.WithDetails(plain, job.Details)
+	}
 	s.hub.Proven(key, call.Header)
 	s.hub.Observed(job)
 	msg := jobMessage(job)

@@ -177,6 +177,30 @@ func parseJobStatus(body []byte, id string) (JobStatus, string) {
 	return s, ""
 }
 
+// WithDetails returns a status answer with other details, all else as it came. It returns body itself where that has no
+// details.
+func WithDetails(body []byte, details string) []byte {
+	s := &scanner{b: body}
+	if bytes.HasPrefix(body, utf8BOM) {
+		s.i = len(utf8BOM)
+	}
+	from, to := 0, 0
+	err := s.members(func(name string) error {
+		s.peek()
+		start := s.i
+		_, err := s.skip()
+		if name == "Details" {
+			from, to = start, s.i
+		}
+		return err
+	})
+	if err != nil || to == 0 {
+		return body
+	}
+	out := append([]byte(nil), body[:from]...)
+	return append(appendQuoted(out, details), body[to:]...)
+}
+
 // stateOf reads the upstream's word for a state. A word that nobody knows belongs to a job that was not seen to end.
 func stateOf(word string) JobState {
 	switch word {
