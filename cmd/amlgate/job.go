@@ -137,7 +137,7 @@ func (c *jobListCmd) Run(ctx context.Context, std *streams) error {
 		req.States = append(req.States, v1.JobState(v1.JobState_value["JOB_STATE_"+strings.ToUpper(s)]))
 	}
 	out := tabwriter.NewWriter(std.out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(out, "JOB\tSERVICE\tSTATE\tSUBMITTED")
+	_, _ = fmt.Fprintln(out, "JOB\tSERVICE\tSTATE\tSUBMITTED")
 	err := c.call(ctx, func(ctx context.Context, jobs v1.JobServiceClient) error {
 		for left := c.Limit; left > 0; {
 			req.PageSize = int32(min(left, 1000))
@@ -146,7 +146,7 @@ func (c *jobListCmd) Run(ctx context.Context, std *streams) error {
 				return err
 			}
 			for _, j := range page.GetJobs() {
-				fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", j.GetJobId(), j.GetService(), stateWord(j.GetState()), j.GetCreateTime().AsTime().Format(time.RFC3339))
+				_, _ = fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", j.GetJobId(), j.GetService(), stateWord(j.GetState()), j.GetCreateTime().AsTime().Format(time.RFC3339))
 			}
 			left -= len(page.GetJobs())
 			if req.PageToken = page.GetNextPageToken(); req.PageToken == "" {
@@ -167,10 +167,13 @@ type jobWatchCmd struct {
 func (c *jobWatchCmd) Run(ctx context.Context, std *streams) error {
 	return c.call(ctx, func(ctx context.Context, jobs v1.JobServiceClient) error {
 		req := &v1.WatchJobRequest{Workspace: c.Workspace, Service: c.Service, JobId: c.Job, Cursor: c.Cursor}
+		var printed error
 		_, err := follow(ctx, jobs, req, func(e *v1.WatchJobResponse) {
-			fmt.Fprintln(std.out, protojson.Format(e))
+			if _, err := fmt.Fprintln(std.out, protojson.MarshalOptions{}.Format(e)); err != nil {
+				printed = err
+			}
 		})
-		return err
+		return errors.Join(err, printed)
 	})
 }
 

@@ -61,7 +61,7 @@ func (c *jobRunCmd) Run(ctx context.Context, std *streams) error {
 		})
 		if err != nil {
 			progress.end()
-			fmt.Fprintf(std.err, "The job goes on. To wait for it again:\n  amlgate job run --workspace %s --service %s --output %s --resume %s\n", c.Workspace, c.Service, c.Output, id)
+			_, _ = fmt.Fprintf(std.err, "The job goes on. To wait for it again:\n  amlgate job run --workspace %s --service %s --output %s --resume %s\n", c.Workspace, c.Service, c.Output, id)
 			return err
 		}
 		if last.GetState() != v1.JobState_JOB_STATE_FINISHED {
@@ -106,7 +106,7 @@ func (c *jobRunCmd) upload(ctx context.Context, storage string, progress *progre
 	if err != nil {
 		return "", fmt.Errorf("--input: %w", err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // it was only read
 	client, err := azblob.NewClientFromConnectionString(storage, nil)
 	if err != nil {
 		return "", errors.New("--storage: not a connection string of Azure Storage; it has AccountName=, AccountKey= and an endpoint")
@@ -172,7 +172,7 @@ func writeWhole(name string, from io.Reader) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer os.Remove(file.Name())
+	defer func() { _ = os.Remove(file.Name()) }() // nothing is left to remove where it was renamed
 	n, err := io.Copy(file, from)
 	if err = errors.Join(err, file.Close()); err != nil {
 		return n, err
@@ -194,17 +194,17 @@ func newProgress(w io.Writer) *progress {
 
 func (p *progress) say(format string, args ...any) {
 	if p.terminal {
-		fmt.Fprintf(p.w, "\r\x1b[K"+format, args...)
+		_, _ = fmt.Fprintf(p.w, "\r\x1b[K"+format, args...)
 		p.open = true
 		return
 	}
-	fmt.Fprintf(p.w, format+"\n", args...)
+	_, _ = fmt.Fprintf(p.w, format+"\n", args...)
 }
 
 // end leaves the line as it is.
 func (p *progress) end() {
 	if p.open {
-		fmt.Fprintln(p.w)
+		_, _ = fmt.Fprintln(p.w)
 		p.open = false
 	}
 }

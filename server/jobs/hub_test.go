@@ -14,14 +14,13 @@ import (
 
 // upstream is an AzureML's status calls, scripted: what each job is, which keys open it, and what is wrong today.
 type upstream struct {
-	mu     sync.Mutex
-	job    Job
-	keys   map[string]bool // which open the job; nil for all
-	err    error
-	took   time.Duration
-	asked  int
-	byKey  map[string]int
-	flight int
+	mu    sync.Mutex
+	job   Job
+	keys  map[string]bool // which open the job; nil for all
+	err   error
+	took  time.Duration
+	asked int
+	byKey map[string]int
 }
 
 var theJob = Key{"w1", "s1", "j1"}
