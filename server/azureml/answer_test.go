@@ -37,6 +37,7 @@ func TestAnswerShapes(t *testing.T) {
 		{"an output twice, in its first place", `{"Results":{"o":{"value":{"Values":[["x","y"]]}},"p":{"value":{"Values":[]}},` + results[1:] + `}`, []azureml.Table{plain, table("p", 0)}},
 		{"an output twice, at first no table", `{"Results":{"o":[{"c":7}],` + results[1:] + `}`, []azureml.Table{plain}},
 		{"value twice", `{"Results":{"o":{"value":[],"value":{"Values":[[1],[2]]},"value":{"ColumnNames":["c"],"ColumnTypes":["Int32"],"Values":[[7]]}}}}`, []azureml.Table{plain}},
+		{"value twice, at last without rows", `{"Results":{"o":{"value":{"Values":[[1],[2]]},"value":{"Values":[]}}}}`, []azureml.Table{table("o", 0)}},
 		{"members of value twice", `{"Results":{"o":{"value":{"ColumnNames":[1],"ColumnNames":["a","b"],"Values":5,"Values":[[1,2]],"ColumnTypes":["x"],"ColumnTypes":null,"ColumnNames":["c"],"Values":[[7]],"ColumnTypes":["Int32"]}}}}`, []azureml.Table{plain}},
 		{"null takes names and types back", `{"Results":{"o":{"value":{"ColumnNames":["a"],"ColumnTypes":["a"],"Values":[[7,8]],"ColumnNames":null,"ColumnTypes":null}}}}`, []azureml.Table{table("o", 1, doubles("", 7), doubles("", 8))}},
 	} {

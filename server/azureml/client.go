@@ -164,8 +164,12 @@ func (c *Client) send(ctx context.Context, method, target string, header http.He
 	if len(body) > 0 {
 		content = bytes.NewReader(body)
 	}
+	// net/http looks for a connection again where it finds a kept one closed before anything was written to it.
 	connected := false
-	traced := httptrace.WithClientTrace(own, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
+	traced := httptrace.WithClientTrace(own, &httptrace.ClientTrace{
+		GetConn: func(string) { connected = false },
+		GotConn: func(httptrace.GotConnInfo) { connected = true },
+	})
 	req, err := http.NewRequestWithContext(traced, method, target, content)
 	if err != nil {
 		return nil, &Error{Kind: Unreachable, Reason: "the upstream's URL cannot be built", Err: err}
@@ -227,20 +231,13 @@ func (c *Client) failed(ctx, own context.Context, connected bool, err error) err
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if !connected || redialFailed(err) {
+	if !connected {
 		return &Error{Kind: Unreachable, Reason: "the upstream cannot be reached; nothing ran", Err: err}
 	}
 	if own.Err() != nil {
 		return &Error{Kind: TimedOut, Reason: fmt.Sprintf("the upstream did not answer within %s; it may still be working", c.timeout)}
 	}
 	return &Error{Kind: Broken, Reason: "the upstream broke off before its answer was whole; the call may have run", Err: err}
-}
-
-// redialFailed reports whether err comes from a second dial: net/http makes one where it finds a kept connection closed
-// before it has written anything to it.
-func redialFailed(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
 }
 
 // strange returns why a 200 is not AzureML's answer, or nothing. It looks at the edges only: what stands between them

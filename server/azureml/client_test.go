@@ -258,14 +258,18 @@ func TestNothingIsSentTwice(t *testing.T) {
 
 // Cancelling a call ends it at the upstream too: the connection is closed.
 func TestCancelReachesTheUpstream(t *testing.T) {
-	for name, head := range map[string]string{"before the answer": "", "within the answer": "HTTP/1.1 200 OK\nContent-Length: 1000"} {
+	for name, begin := range map[string]func(*wire){
+		"before the answer": func(*wire) {},
+		"within the answer": func(w *wire) {
+			// More than sockets hold, so that the client must be reading the body when this returns.
+			w.reply("HTTP/1.1 200 OK\nContent-Length: 60000000", strings.Repeat(" ", 50_000_000))
+		},
+	} {
 		t.Run(name, func(t *testing.T) {
 			asked, closed := make(chan struct{}), make(chan struct{})
 			up := newUpstream(t, func(w *wire) {
 				w.request()
-				if head != "" {
-					w.reply(head, `{"Results":`)
-				}
+				begin(w)
 				close(asked)
 				w.hangUp()
 				close(closed)
@@ -275,9 +279,9 @@ func TestCancelReachesTheUpstream(t *testing.T) {
 				<-asked
 				cancel()
 			}()
-			_, err := up.client(t).Execute(ctx, &azureml.Request{Workspace: "w", Service: "s", Body: []byte("{}")})
-			if !errors.Is(err, context.Canceled) {
-				t.Errorf("the call ended with %v", err)
+			answer, err := up.client(t).Execute(ctx, &azureml.Request{Workspace: "w", Service: "s", Body: []byte("{}")})
+			if answer != nil || !errors.Is(err, context.Canceled) {
+				t.Errorf("the call ended with %v, %v", answer, err)
 			}
 			<-closed
 		})
