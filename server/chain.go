@@ -76,7 +76,7 @@ func streamChain(log *slog.Logger) grpc.StreamServerInterceptor {
 // anything happens on it.
 func sendStreamHead(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	call := api.CallFrom(stream.Context())
-	_ = stream.SetHeader(metadata.MD{"x-ms-client-request-id": {call.ID}})
+	_ = stream.SendHeader(metadata.MD{"x-ms-client-request-id": {call.ID}})
 	err := next(srv, stream)
 	if err != nil {
 		call.Failure = api.FailureOf(err)

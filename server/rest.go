@@ -101,6 +101,7 @@ func (s *surface) pass(w http.ResponseWriter, r *http.Request, call *api.Call, v
 	}
 	call.Header = passedHeader(r.Header)
 	call.IdempotencyKey = r.Header.Get("Idempotency-Key")
+	call.HeadOnly = r.Method == http.MethodHead
 	call.LastEventID = r.Header.Get("Last-Event-ID")
 	call.Header.Set("X-Ms-Client-Request-Id", call.ID)
 	body := &wholeBody{}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -23,20 +24,26 @@ const stallTimeout = time.Minute
 // watch serves WatchJob over REST: server-sent events for those who accept them, otherwise a line of JSON an event. The
 // generated mux cannot stream to a server in the same process, so this stands in its place, on the same mux.
 func (s *surface) watch(w http.ResponseWriter, r *http.Request, path map[string]string) {
-	ctx := r.Context()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
 	call := api.CallFrom(ctx)
+	ctx, err := runtime.AnnotateIncomingContext(ctx, s.mux, r, v1.JobService_WatchJob_FullMethodName) // Grpc-Timeout
+	if err != nil {
+		fail(w, call, api.FailureOf(err))
+		return
+	}
 	cursor, f := resumeAt(r.Form.Get("cursor"), call.LastEventID)
 	if f != nil {
 		fail(w, call, f)
 		return
 	}
 	stream := &restStream{ctx: ctx, w: w, call: call, control: http.NewResponseController(w), events: acceptsEvents(call.Header.Values("Accept"))}
-	err := s.jobs.WatchJob(&v1.WatchJobRequest{
+	err = s.jobs.WatchJob(&v1.WatchJobRequest{
 		Workspace: path["workspace"], Service: path["service"], JobId: path["job_id"],
 		ApiVersion: r.Form.Get("api-version"), Cursor: cursor,
 	}, stream)
 	switch {
-	case err == nil:
+	case err == nil || errors.Is(err, errHeadOnly):
 	case stream.begun: // the status is sent, and an End says why
 		call.Failure = api.FailureOf(err)
 	default:
@@ -92,6 +99,9 @@ func (s *restStream) Send(msg *v1.WatchJobResponse) error {
 	if !s.begun && !s.begin(msg) {
 		return nil
 	}
+	if s.call.HeadOnly {
+		return errHeadOnly
+	}
 	data, err := protojson.Marshal(msg)
 	if err != nil {
 		return err
@@ -109,8 +119,14 @@ func (s *restStream) Send(msg *v1.WatchJobResponse) error {
 	if _, err := s.w.Write(s.buf.Bytes()); err != nil {
 		return errors.Join(context.Canceled, err)
 	}
-	return s.control.Flush()
+	err = s.control.Flush()
+	// Over HTTP/2 a deadline that passes ends the stream even where nothing is being written.
+	_ = s.control.SetWriteDeadline(time.Time{})
+	return err
 }
+
+// errHeadOnly ends the watch of a HEAD, whose answer has no more to come.
+var errHeadOnly = errors.New("only the head was asked for")
 
 // begin writes the answer's head. A watcher that comes back with a job's last cursor gets 204 and nothing else: an
 // EventSource would otherwise come back for ever.

@@ -24,6 +24,9 @@ type Call struct {
 	// LastEventID is where a REST watcher says that it left off.
 	LastEventID string
 
+	// HeadOnly is set for a REST HEAD.
+	HeadOnly bool
+
 	// Body is what REST answers in place of the message, where AzureML's own answer says more than the contract or less;
 	// nil for the message. NoContent is an answer without a body, 204.
 	Body      []byte

@@ -139,6 +139,7 @@ func (s *Jobs) GetJob(ctx context.Context, req *v1.GetJobRequest) (*v1.GetJobRes
 	}
 	call := CallFrom(ctx)
 	var status azureml.JobStatus
+	asked := time.Now()
 	answer, err := timed(call, func() (answer *azureml.Answer, err error) {
 		status, answer, err = s.upstream.Job(ctx, upstreamRequest(key, call.Header), key.ID)
 		return answer, err
@@ -146,7 +147,7 @@ func (s *Jobs) GetJob(ctx context.Context, req *v1.GetJobRequest) (*v1.GetJobRes
 	if err != nil {
 		return nil, s.failed(key, err)
 	}
-	job := observed(key, status)
+	job := observed(key, status, asked)
 	if call.Body = answer.Body; job.Details != status.Details {
 		// A module's complaint may quote what it was given; nothing else in the answer is touched.
 		plain, err := answer.Plain(int64(s.limits.Answer))
@@ -182,7 +183,7 @@ func (s *Jobs) DeleteJob(ctx context.Context, req *v1.DeleteJobRequest) (*v1.Del
 	if ended {
 		s.hub.Gone(key)
 	} else {
-		s.hub.Moved(key)
+		s.hub.Deleted(key, credential(call.Header))
 	}
 	return &v1.DeleteJobResponse{}, nil
 }
@@ -203,7 +204,7 @@ func isGone(err error) bool {
 		return false
 	}
 	d := up.Envelope.Error.Details
-	return len(d) == 0 || d[0].Code != "WorkspaceNotFound" && d[0].Code != "WebServiceNotFound" && d[0].Code != "WebServiceIdNotFoundInWorkspace"
+	return len(d) > 0 && d[0].Code != "WorkspaceNotFound" && d[0].Code != "WebServiceNotFound" && d[0].Code != "WebServiceIdNotFoundInWorkspace"
 }
 
 // ListJobs lists what was submitted with the same credential.
@@ -247,11 +248,12 @@ func (s *Jobs) ListJobs(ctx context.Context, req *v1.ListJobsRequest) (*v1.ListJ
 // AskUpstream returns how a hub reads jobs from an upstream.
 func AskUpstream(upstream *azureml.Client) jobs.Ask {
 	return func(ctx context.Context, key jobs.Key, header http.Header) (jobs.Job, error) {
+		asked := time.Now()
 		status, _, err := upstream.Job(ctx, upstreamRequest(key, header), key.ID)
 		if err != nil {
 			return jobs.Job{}, &askError{err}
 		}
-		return observed(key, status), nil
+		return observed(key, status, asked), nil
 	}
 }
 
@@ -319,10 +321,10 @@ func checkRequestID(id string) *Failure {
 }
 
 // observed is a status as the hub keeps it: without what opens a blob, and with its details cleared of secrets.
-func observed(key jobs.Key, s azureml.JobStatus) jobs.Job {
+func observed(key jobs.Key, s azureml.JobStatus, asked time.Time) jobs.Job {
 	job := jobs.Job{
 		Key: key, State: jobs.State(s.State), Word: s.Word, Details: redact.String(s.Details),
-		Created: s.Created, Started: s.Started, Ended: s.Ended, Observed: time.Now(),
+		Created: s.Created, Started: s.Started, Ended: s.Ended, Asked: asked, Observed: time.Now(),
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Results)) {
 		l := s.Results[name]

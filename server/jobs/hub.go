@@ -164,6 +164,10 @@ func (h *Hub) observe(job Job) {
 	if job.State.rank() < r.job.State.rank() {
 		return
 	}
+	// Of two answers that overlap in time nobody knows which is the older; only one that moves the job on is taken.
+	if job.State.rank() == r.job.State.rank() && r.revision > 0 && !job.Asked.IsZero() && job.Asked.Before(r.job.Observed) {
+		return
+	}
 	changed := r.revision == 0 || !r.job.same(job)
 	if changed && r.revision > 0 && r.job.State.Ended() {
 		return // it has ended and was told so
@@ -194,6 +198,24 @@ func (h *Hub) Moved(key Key) {
 	defer h.mu.Unlock()
 	if f := h.feeds[key]; f != nil {
 		f.kick()
+	}
+}
+
+// Deleted says that a job was just cancelled or removed with a caller's header, which the upstream does not tell apart.
+// It is asked about in the background, so that a removed job does not stay in the list.
+func (h *Hub) Deleted(key Key, header http.Header) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.feeds[key] != nil:
+		h.feeds[key].kick()
+	case h.journal.records[key] != nil && !h.stopped:
+		owner := h.Owner(header)
+		h.polls.Go(func() {
+			if errors.Is(h.read(context.Background(), key, owner, header), ErrGone) {
+				h.Gone(key)
+			}
+		})
 	}
 }
 

@@ -47,6 +47,9 @@ type Job struct {
 
 	Created, Started, Ended time.Time
 
+	// Asked is when the question was sent whose answer this is.
+	Asked time.Time
+
 	// Observed is when the upstream last said so; zero for a job that was submitted and never asked about.
 	Observed time.Time
 }

@@ -2,8 +2,11 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // proof is that a credential opened a job.
@@ -51,23 +54,31 @@ func (h *Hub) Proven(key Key, header http.Header) {
 // read asks the upstream about a job with a caller's credential, which proves it. Callers with the same credential share
 // one question; a caller who goes away does not take it from the others.
 func (h *Hub) read(ctx context.Context, key Key, owner Owner, header http.Header) error {
+	select {
+	case a := <-h.question(ctx, key, owner, header):
+		return a.Err
+	case <-h.draining:
+		return ErrDraining
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// question is read without waiting for the answer.
+func (h *Hub) question(ctx context.Context, key Key, owner Owner, header http.Header) <-chan singleflight.Result {
 	name := key.Workspace + "\x00" + key.Service + "\x00" + key.ID + "\x00" + string(owner[:])
-	answer := h.flights.DoChan(name, func() (any, error) {
+	return h.flights.DoChan(name, func() (any, error) {
 		job, err := h.ask(context.WithoutCancel(ctx), key, header)
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if err != nil {
-			h.disprove(key, owner)
+			if errors.Is(err, ErrDenied) || errors.Is(err, ErrGone) {
+				h.disprove(key, owner)
+			}
 			return nil, err
 		}
 		h.prove(key, owner)
 		h.observe(job)
 		return nil, nil
 	})
-	select {
-	case a := <-answer:
-		return a.Err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // EndReason is why a watch ends.
@@ -44,6 +46,9 @@ type Watch struct {
 	introduced bool   // the first event was told
 	resumed    bool   // the caller came with a cursor
 	lost       bool   // the credential lost the job; guarded by the hub's lock
+
+	asking <-chan singleflight.Result // a question for a new proof that is under way
+	asked  bool                       // one was answered since the last sign of life, without a proof
 
 	expires   time.Time
 	heartbeat *time.Timer
@@ -135,30 +140,33 @@ func (w *Watch) Close() {
 func (w *Watch) Next(ctx context.Context) (Event, error) {
 	for {
 		w.hub.mu.Lock()
-		event, ok := w.ready()
+		proven := w.hub.proven(w.feed.key, w.owner)
+		event, ok := w.ready(proven)
 		changed, draining := w.feed.changed, w.hub.draining
-		unproven := !ok && !w.hub.proven(w.feed.key, w.owner)
 		w.hub.mu.Unlock()
 		if ok {
 			w.heartbeat.Reset(jitter(w.hub.cfg.Heartbeat, 0.1))
 			return event, nil
 		}
-		if unproven {
+		if !proven && w.asking == nil && !w.asked {
 			// Ask again with the watcher's own credential; what else than a denial comes back, the heartbeats tell.
-			if err := w.hub.read(ctx, w.feed.key, w.owner, w.header); errors.Is(err, ErrDenied) {
-				w.hub.mu.Lock()
-				w.feed.deny(w.owner)
-				w.hub.mu.Unlock()
-				continue
-			}
+			w.asking = w.hub.question(ctx, w.feed.key, w.owner, w.header)
 		}
 		expired := time.NewTimer(time.Until(w.expires))
 		select {
+		case a := <-w.asking:
+			w.asking, w.asked = nil, a.Err != nil
+			if errors.Is(a.Err, ErrDenied) {
+				w.hub.mu.Lock()
+				w.feed.deny(w.owner)
+				w.hub.mu.Unlock()
+			}
 		case <-changed:
 		case <-draining:
 		case <-expired.C:
 		case <-w.heartbeat.C:
 			expired.Stop()
+			w.asked = false
 			w.heartbeat.Reset(jitter(w.hub.cfg.Heartbeat, 0.1))
 			return w.beat(), nil
 		case <-ctx.Done():
@@ -169,13 +177,16 @@ func (w *Watch) Next(ctx context.Context) (Event, error) {
 	}
 }
 
-// ready returns the event that the watcher can be told now, if there is one. The hub is locked.
-func (w *Watch) ready() (Event, bool) {
+// ready returns the event that the watcher can be told now, if there is one; a state is told on a valid proof only. The
+// hub is locked.
+func (w *Watch) ready(proven bool) (Event, bool) {
 	f := w.feed
 	if w.lost {
 		return w.end(EndAccessLost, "the credential does not open the job any more"), true
 	}
-	if latest := f.latest(); latest.revision > w.seen {
+	latest := f.latest()
+	pending := latest.revision > w.seen
+	if pending && proven {
 		next, skipped := w.next(latest)
 		w.seen, w.introduced = next.revision, true
 		job := next.job
@@ -187,7 +198,7 @@ func (w *Watch) ready() (Event, bool) {
 	default:
 	}
 	switch {
-	case f.ended != 0:
+	case f.ended != 0 && !(pending && f.ended == EndTerminal):
 		return w.end(f.ended, f.message), true
 	case !time.Now().Before(w.expires):
 		return w.end(EndDeadline, "the watch has reached its deadline or its greatest age; come back with the cursor"), true
@@ -229,5 +240,9 @@ func (w *Watch) beatLocked() Event {
 	if r := w.hub.journal.records[w.feed.key]; r != nil {
 		observed = r.job.Observed
 	}
-	return Event{Cursor: w.hub.epoch.cursor(w.feed.key, w.seen), Heartbeat: true, Observed: observed, Stale: w.feed.stale}
+	stale := w.feed.stale
+	if stale == "" && w.seen < w.feed.latest().revision {
+		stale = "the credential cannot be confirmed"
+	}
+	return Event{Cursor: w.hub.epoch.cursor(w.feed.key, w.seen), Heartbeat: true, Observed: observed, Stale: stale}
 }

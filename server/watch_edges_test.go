@@ -1,0 +1,162 @@
+package server_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/metadata"
+
+	v1 "github.com/amlgate/amlgate/gen/amlgate/v1"
+)
+
+func TestWatchHead(t *testing.T) {
+	up := newFakeJobs(t)
+	up.set("j1", "Running")
+	srv := start(t, watchConfig(up))
+	c, err := net.Dial("tcp", srv.HTTPAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r := bufio.NewReader(c)
+	fmt.Fprintf(c, "HEAD %s HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer k1\r\n\r\n", watchPath)
+	resp, err := http.ReadResponse(r, &http.Request{Method: "HEAD"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log(resp.Status)
+	fmt.Fprintf(c, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+	_ = c.SetReadDeadline(time.Now().Add(3 * time.Second))
+	if _, err = http.ReadResponse(r, nil); err != nil {
+		t.Errorf("the next call on the connection: %v", err)
+	}
+}
+
+func TestWatchGrpcTimeout(t *testing.T) {
+	up := newFakeJobs(t)
+	up.set("j1", "Running")
+	srv := start(t, watchConfig(up))
+	resp, r := watchREST(t, srv, watchPath, "Grpc-Timeout: 1500m")
+	if resp.StatusCode != 200 {
+		t.Fatal(resp.Status)
+	}
+	done := make(chan string)
+	go func() {
+		b, _ := io.ReadAll(r)
+		done <- string(b)
+	}()
+	select {
+	case b := <-done:
+		if !strings.Contains(b, "REASON_DEADLINE") {
+			t.Error(b)
+		}
+	case <-time.After(4 * time.Second):
+		t.Error("still streaming 2.5 s after the deadline")
+	}
+	resp, _ = watchREST(t, srv, watchPath, "Grpc-Timeout: soon")
+	if resp.StatusCode != 400 {
+		t.Errorf("a broken Grpc-Timeout: %s", resp.Status)
+	}
+}
+
+// A front's bare 404 for one poll removes the job for all and from the list.
+func TestWatchBare404(t *testing.T) {
+	var bare atomic.Bool
+	f := newFakeJobs(t)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if bare.Load() {
+			http.Error(w, "<h1>no backend</h1>", 404)
+			return
+		}
+		f.serve(w, r)
+	}))
+	defer front.Close()
+	cfg := watchConfig(f)
+	cfg.Upstream = front.URL
+	srv := start(t, cfg)
+	jobs := v1.NewJobServiceClient(dial(t, srv))
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer k1")
+	sub, err := jobs.SubmitJob(ctx, &v1.SubmitJobRequest{Workspace: "w1", Service: "s1", Payload: &v1.SubmitJobRequest_Json{Json: []byte("{}")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// somebody with another key, who gets a bare 404
+	bare.Store(true)
+	other := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer stranger")
+	_, err = jobs.GetJob(other, &v1.GetJobRequest{Workspace: "w1", Service: "s1", JobId: sub.GetJobId()})
+	t.Log(err)
+	bare.Store(false)
+	list, err := jobs.ListJobs(ctx, &v1.ListJobsRequest{Workspace: "w1", Service: "-"})
+	if err != nil || len(list.GetJobs()) != 1 {
+		t.Errorf("%v %v", list, err)
+	}
+}
+
+func TestWatchHeadersAtOnce(t *testing.T) {
+	f := newFakeJobs(t)
+	f.set("j1", "Running")
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(2 * time.Second)
+		f.serve(w, r)
+	}))
+	defer front.Close()
+	cfg := watchConfig(f)
+	cfg.Upstream = front.URL
+	srv := start(t, cfg)
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer k1")
+	begin := time.Now()
+	stream, err := v1.NewJobServiceClient(dial(t, srv)).WatchJob(ctx, &v1.WatchJobRequest{Workspace: "w1", Service: "s1", JobId: "j1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = stream.Header()
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("headers after %s", took)
+	}
+}
+
+// deletes a job that ended without anybody looking: stays in the list.
+func TestDeletedJobLeavesTheList(t *testing.T) {
+	f := newFakeJobs(t)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete {
+			f.mu.Lock()
+			delete(f.state, strings.Split(r.URL.Path, "/")[6])
+			f.mu.Unlock()
+			w.WriteHeader(204)
+			return
+		}
+		f.serve(w, r)
+	}))
+	defer front.Close()
+	cfg := watchConfig(f)
+	cfg.Upstream = front.URL
+	srv := start(t, cfg)
+	jobs := v1.NewJobServiceClient(dial(t, srv))
+	limited, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	ctx := metadata.AppendToOutgoingContext(limited, "authorization", "Bearer k1")
+	sub, _ := jobs.SubmitJob(ctx, &v1.SubmitJobRequest{Workspace: "w1", Service: "s1", Payload: &v1.SubmitJobRequest_Json{Json: []byte("{}")}})
+	f.set(sub.GetJobId(), "Finished")
+	if _, err := jobs.DeleteJob(ctx, &v1.DeleteJobRequest{Workspace: "w1", Service: "s1", JobId: sub.GetJobId()}); err != nil {
+		t.Fatal(err)
+	}
+	for { // it is asked about in the background
+		list, err := jobs.ListJobs(ctx, &v1.ListJobsRequest{Workspace: "w1", Service: "-"})
+		if err != nil {
+			t.Fatalf("a removed job stays listed: %v", err)
+		}
+		if len(list.GetJobs()) == 0 {
+			return
+		}
+	}
+}
