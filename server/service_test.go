@@ -41,6 +41,8 @@ func TestConfigErrorsNameTheFlag(t *testing.T) {
 		{"no port", func(c *server.Config) { c.HTTP = "127.0.0.1" }, []string{"--http", "HOST:PORT"}},
 		{"a busy port", func(c *server.Config) { c.GRPC = busy.Addr().String() }, []string{"--grpc", "in use"}},
 		{"the same port twice", func(c *server.Config) { c.HTTP = busy.Addr().String() }, []string{"--http", "in use"}},
+		{"a busy port for blobs", func(c *server.Config) { c.Blob = busy.Addr().String() }, []string{"--blob", "in use"}},
+		{"published keys beyond loopback", func(c *server.Config) { c.Blob = "0.0.0.0:0" }, []string{"--blob", "--insecure-dev-keys"}},
 		{"cleartext beyond loopback", func(c *server.Config) { c.HTTP = "0.0.0.0:0" }, []string{"--http", "cleartext", "--allow-cleartext", "--tls-cert"}},
 		{"cleartext on a name", func(c *server.Config) { c.GRPC = "amlgate.example:9090" }, []string{"--grpc", "cleartext"}},
 		{"half a certificate", func(c *server.Config) { c.TLSCert = file }, []string{"--tls-cert", "--tls-key", "missing"}},
