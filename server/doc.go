@@ -32,6 +32,9 @@
 //	emulator   an AzureML to run against, with a blob endpoint (emulator/blob); knows nothing of amlgate
 //	redact     takes secrets out of texts
 //
+// box.go puts emulator and blob endpoint on listeners of their own, for a service without an upstream and for the command
+// "amlgate emulator".
+//
 // Imports only fall: cmd/amlgate -> server -> api -> jobs, azureml -> redact. A test holds them to it.
 //
 // # Where this leaves the first design

@@ -97,8 +97,9 @@ type Column struct {
 	Values isColumn_Values `protobuf_oneof:"values"`
 	// Row numbers whose cell is missing, from 0, strictly ascending, each less than the number of rows.
 	Missing []uint32 `protobuf:"varint,6,rep,packed,name=missing,proto3" json:"missing,omitempty"`
-	// AzureML's column type as answered, for example "Int32", "Double", "String". Ignored on requests, so that an
-	// answer's table can be sent on.
+	// AzureML's column type as answered, for example "Int32", "Double", "String". Empty where the answer declares none, as
+	// today's endpoints do: then a column of JSON numbers comes as doubles, one of truth values as bools, any other as
+	// strings. Ignored on requests, so that an answer's table can be sent on.
 	Type          string `protobuf:"bytes,7,opt,name=type,proto3" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
