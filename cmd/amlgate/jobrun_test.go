@@ -14,7 +14,7 @@ import (
 
 // TestInterruptedJobRunResumes interrupts a job's run while the job is under way, and goes on as it was told to.
 func TestInterruptedJobRunResumes(t *testing.T) {
-	serve, ready, _ := startProgram(t, "serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--blob", "127.0.0.1:0", "--fault-job-run", "2s")
+	serve, ready, _ := startProgram(t, "serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--blob", "127.0.0.1:0", "--fault-job-run", "4s")
 	address := regexp.MustCompile(`grpc=(\S+)`).FindStringSubmatch(ready)[1]
 	blobs := regexp.MustCompile(`blob=(\S+)`).FindStringSubmatch(ready)[1]
 	dir := t.TempDir()

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// re-proof hangs: deadline End, heartbeat, drain are not served.
+// An upstream that hangs when a proof is to be renewed holds up neither heartbeats nor the end before a deadline.
 func TestHungProofDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
@@ -45,6 +45,7 @@ func TestHungProofDeadline(t *testing.T) {
 	})
 }
 
+// Nor does it hold up a stop.
 func TestHungProofDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
@@ -75,7 +76,7 @@ func TestHungProofDrain(t *testing.T) {
 	})
 }
 
-// also a watch that is being opened.
+// Nor does it hold up a stop while a watch is being opened.
 func TestHungOpenDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
@@ -96,7 +97,7 @@ func TestHungOpenDrain(t *testing.T) {
 	})
 }
 
-// a change is told on a proof long expired.
+// No change is told on a proof that has expired.
 func TestExpiredProofIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
@@ -127,7 +128,7 @@ func TestExpiredProofIsTold(t *testing.T) {
 	})
 }
 
-// 2b: revoked key, proof expired, a change comes before the heartbeat.
+// A key revoked since its proof expired is asked about before anything is told to it.
 func TestRevokedAfterProofAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
@@ -156,7 +157,7 @@ func TestRevokedAfterProofAge(t *testing.T) {
 	})
 }
 
-// order: an answer overtaken on its way, same rank.
+// An answer that another overtook on its way is not told.
 func TestOvertaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
