@@ -1,0 +1,129 @@
+// Package memory lends the buffers that bodies lie in while a call is under way, and bounds how many bytes are lent at a
+// time. It is no allocator: a buffer has one borrower at the start, goes back when the last one releases it, and what
+// is not lent belongs to the garbage collector, which trims it.
+//
+// A released buffer is somebody else's at once. Builds with the race detector overwrite it before that, so that a test
+// which still looks at it sees rubbish.
+package memory
+
+import (
+	"errors"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+)
+
+// ErrFull is returned where a loan would pass the bound. Nothing is lent then.
+var ErrFull = errors.New("too many bytes of bodies are in flight")
+
+// Sizes grow by a quarter of a power of two, so that a buffer is at most a quarter larger than what was asked for.
+const (
+	minBits = 11 // 2 KiB, the smallest buffer
+	maxBits = 31
+	steps   = 4
+)
+
+var free [(maxBits - minBits) * steps]sync.Pool
+
+// class returns the smallest class that holds n bytes, and its size.
+func class(n int) (c, size int) {
+	if n <= 1<<minBits {
+		return 0, 1 << minBits
+	}
+	top := bits.Len(uint(n-1)) - 1 // n is in (2^top, 2^(top+1)]
+	step := 1 << top / steps
+	k := (n - 1<<top + step - 1) / step
+	return (top-minBits)*steps + k, 1<<top + k*step
+}
+
+// Pool lends buffers. Its methods are safe for use by many goroutines.
+type Pool struct {
+	limit, admitted int64
+	lent            atomic.Int64
+}
+
+// NewPool returns a pool that lends at most limit bytes at a time, counted as the sizes of the buffers.
+func NewPool(limit int64) *Pool {
+	return &Pool{limit: limit, admitted: limit / 4 * 3}
+}
+
+// Admit lends a buffer of n bytes to a new call. New calls have three quarters of the pool: the rest is kept for the
+// answers of those that are under way, which have cost something already. The error is ErrFull.
+func (p *Pool) Admit(n int) (*Buffer, error) { return p.lend(n, p.admitted) }
+
+// Lend lends a buffer of n bytes to a call that is under way. The error is ErrFull.
+func (p *Pool) Lend(n int) (*Buffer, error) { return p.lend(n, p.limit) }
+
+func (p *Pool) lend(n int, limit int64) (*Buffer, error) {
+	c, size := class(n)
+	if p.lent.Add(int64(size)) > limit {
+		p.lent.Add(-int64(size))
+		return nil, ErrFull
+	}
+	b, _ := free[c].Get().(*Buffer)
+	if b == nil {
+		b = &Buffer{class: c, whole: make([]byte, size)}
+	}
+	b.pool = p
+	b.B = b.whole[:n]
+	b.users.Store(1)
+	return b, nil
+}
+
+// Lent is how many bytes are lent, Limit how many may be.
+func (p *Pool) Lent() int64 { return p.lent.Load() }
+
+// Limit is how many bytes may be lent at a time.
+func (p *Pool) Limit() int64 { return p.limit }
+
+// Buffer is a loan. Its bytes are not zeroed: a borrower reads only what it wrote.
+type Buffer struct {
+	// B is what was asked for; it may be cut, or lengthened within its capacity, but not replaced by another slice.
+	B []byte
+
+	class int
+	whole []byte
+	pool  *Pool
+	users atomic.Int32
+}
+
+// Retain adds a user, who must release the buffer too.
+func (b *Buffer) Retain() { b.users.Add(1) }
+
+// Release ends one user's use; with the last one the buffer goes back. A nil Buffer has nothing to release.
+func (b *Buffer) Release() {
+	if b == nil {
+		return
+	}
+	switch n := b.users.Add(-1); {
+	case n < 0:
+		panic("memory: a buffer was released more often than it was lent")
+	case n > 0:
+		return
+	}
+	poison(b.whole)
+	p := b.pool
+	b.B, b.pool = nil, nil
+	free[b.class].Put(b)
+	p.lent.Add(-int64(len(b.whole)))
+}
+
+// Forget ends the loan of a buffer that somebody may still read but will never release: it counts no more and is not
+// lent again. Nobody may release it after that.
+func (b *Buffer) Forget() { b.pool.lent.Add(-int64(len(b.whole))) }
+
+// Grow returns a buffer of n bytes, as Lend does, that begins with the bytes of b, and releases b; b itself if it is
+// large enough. On ErrFull b is as it was.
+func (b *Buffer) Grow(n int) (*Buffer, error) {
+	if n <= len(b.whole) {
+		b.B = b.whole[:n]
+		return b, nil
+	}
+	larger, err := b.pool.Lend(n)
+	if err != nil {
+		return nil, err
+	}
+	copy(larger.B, b.B)
+	b.Release()
+	return larger, nil
+}
