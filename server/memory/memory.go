@@ -1,6 +1,9 @@
 // Package memory lends the buffers that bodies lie in while a call is under way, and bounds how many bytes are lent at a
-// time. It is no allocator: a buffer has one borrower at the start, goes back when the last one releases it, and what
-// is not lent belongs to the garbage collector, which trims it.
+// time. It is no allocator: a buffer has one borrower at the start and goes back when the last one releases it.
+//
+// Buffers that came back are kept for the next borrower for as long as there is use for them: those that nobody wanted
+// for a while are left to the garbage collector. A sync.Pool would not do, since each collection empties it, and buffers
+// of this size, made anew, bring on the next one.
 //
 // A released buffer is somebody else's at once. Builds with the race detector overwrite it before that, so that a test
 // which still looks at it sees rubbish.
@@ -11,6 +14,7 @@ import (
 	"math/bits"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // ErrFull is returned where a loan would pass the bound. Nothing is lent then.
@@ -23,7 +27,8 @@ const (
 	steps   = 4
 )
 
-var free [(maxBits - minBits) * steps]sync.Pool
+// idle is how long a buffer is kept that nobody wants.
+const idle = 5 * time.Second
 
 // class returns the smallest class that holds n bytes, and its size.
 func class(n int) (c, size int) {
@@ -40,6 +45,57 @@ func class(n int) (c, size int) {
 type Pool struct {
 	limit, admitted int64
 	lent            atomic.Int64
+	shelves         [(maxBits-minBits)*steps + 1]shelf
+	trimming        atomic.Bool // a trim is to come
+}
+
+// shelf holds the buffers of one class that came back.
+type shelf struct {
+	mu   sync.Mutex
+	free []*Buffer // the last to come back is the first to be lent, since it is warm
+	low  int       // the fewest there were since the last trim: that many nobody wanted
+}
+
+func (s *shelf) take() *Buffer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.free) - 1
+	if n < 0 {
+		return nil
+	}
+	b := s.free[n]
+	s.free[n], s.free = nil, s.free[:n]
+	s.low = min(s.low, n)
+	return b
+}
+
+func (s *shelf) put(b *Buffer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free = append(s.free, b)
+}
+
+// trim drops what nobody wanted since the last trim, and reports whether anything is left.
+func (s *shelf) trim() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := copy(s.free, s.free[s.low:]) // the coldest lie at the bottom
+	clear(s.free[n:])
+	s.free, s.low = s.free[:n], n
+	return n > 0
+}
+
+// trim drops idle buffers, and comes again while there are buffers to watch.
+func (p *Pool) trim() {
+	left := false
+	for i := range p.shelves {
+		left = p.shelves[i].trim() || left
+	}
+	if left {
+		time.AfterFunc(idle, p.trim)
+		return
+	}
+	p.trimming.Store(false)
 }
 
 // NewPool returns a pool that lends at most limit bytes at a time, counted as the sizes of the buffers.
@@ -60,11 +116,10 @@ func (p *Pool) lend(n int, limit int64) (*Buffer, error) {
 		p.lent.Add(-int64(size))
 		return nil, ErrFull
 	}
-	b, _ := free[c].Get().(*Buffer)
+	b := p.shelves[c].take()
 	if b == nil {
-		b = &Buffer{class: c, whole: make([]byte, size)}
+		b = &Buffer{class: c, pool: p, whole: make([]byte, size)}
 	}
-	b.pool = p
 	b.B = b.whole[:n]
 	b.users.Store(1)
 	return b, nil
@@ -87,8 +142,12 @@ type Buffer struct {
 	users atomic.Int32
 }
 
-// Retain adds a user, who must release the buffer too.
-func (b *Buffer) Retain() { b.users.Add(1) }
+// Retain adds a user, who must release the buffer too. A nil Buffer needs none.
+func (b *Buffer) Retain() {
+	if b != nil {
+		b.users.Add(1)
+	}
+}
 
 // Release ends one user's use; with the last one the buffer goes back. A nil Buffer has nothing to release.
 func (b *Buffer) Release() {
@@ -103,9 +162,12 @@ func (b *Buffer) Release() {
 	}
 	poison(b.whole)
 	p := b.pool
-	b.B, b.pool = nil, nil
-	free[b.class].Put(b)
+	b.B = nil
 	p.lent.Add(-int64(len(b.whole)))
+	p.shelves[b.class].put(b)
+	if !p.trimming.Load() && p.trimming.CompareAndSwap(false, true) {
+		time.AfterFunc(idle, p.trim)
+	}
 }
 
 // Forget ends the loan of a buffer that somebody may still read but will never release: it counts no more and is not

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestClassesFit(t *testing.T) {
@@ -23,7 +25,7 @@ func TestClassesFit(t *testing.T) {
 		}
 		last = c
 	}
-	if c, size := class(1 << 30); size != 1<<30 || c >= len(free) {
+	if c, size := class(1 << 30); size != 1<<30 || c >= len((&Pool{}).shelves) {
 		t.Errorf("1 GiB is class %d of %d bytes", c, size)
 	}
 }
@@ -118,6 +120,56 @@ func TestGrowKeepsBytes(t *testing.T) {
 	if p.Lent() != 0 {
 		t.Errorf("%d bytes are still counted", p.Lent())
 	}
+}
+
+// TestIdleBuffersAreDropped: what was lent at a peak does not stay for ever.
+func TestIdleBuffersAreDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPool(1 << 20)
+		kept := func() (n int) {
+			synctest.Wait() // for a trim that is due now
+			for i := range p.shelves {
+				p.shelves[i].mu.Lock()
+				n += len(p.shelves[i].free)
+				p.shelves[i].mu.Unlock()
+			}
+			return n
+		}
+		use := func(n int) {
+			var lent []*Buffer
+			for range n {
+				b, err := p.Lend(1000)
+				if err != nil {
+					t.Fatal(err)
+				}
+				lent = append(lent, b)
+			}
+			for _, b := range lent {
+				b.Release()
+			}
+		}
+		use(10)
+		if kept() != 10 {
+			t.Errorf("%d buffers are kept right after their use, want 10", kept())
+		}
+		for range 3 { // the traffic that is left needs three
+			time.Sleep(idle)
+			use(3)
+		}
+		time.Sleep(idle / 2)
+		if kept() != 3 {
+			t.Errorf("%d buffers are kept where three are in use", kept())
+		}
+		time.Sleep(3 * idle)
+		if kept() != 0 || p.trimming.Load() {
+			t.Errorf("%d buffers are kept that nobody wants", kept())
+		}
+		use(1)
+		if kept() != 1 || !p.trimming.Load() {
+			t.Error("after a rest nothing is kept, or it would be kept for ever")
+		}
+		time.Sleep(3 * idle)
+	})
 }
 
 // TestLoansAreSeparate has many goroutines write and read buffers of their own; -race builds poison what is released.
