@@ -1,17 +1,15 @@
 package azureml
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/amlgate/amlgate/server/memory"
 )
 
 // maxErrorAnswer is how many bytes of an error answer are read. AzureML's are below 10 kB.
@@ -28,12 +26,16 @@ type Options struct {
 
 	// MaxAnswer is the largest answer taken, in bytes. Zero means 64 MiB.
 	MaxAnswer int64
+
+	// Buffers lends what answers are read into. Nil means a pool of the client's own, bounded by 1 GiB.
+	Buffers *memory.Pool
 }
 
 // Client calls one upstream. It is safe for use by many goroutines and keeps connections open between calls.
 type Client struct {
-	base      string
+	url       url.URL // scheme, host and path before /workspaces
 	transport *http.Transport
+	buffers   *memory.Pool
 	timeout   time.Duration
 	maxAnswer int64
 }
@@ -50,9 +52,10 @@ func NewClient(o Options) (*Client, error) {
 		return nil, errors.New("upstream: the URL ends with its path; query and fragment are not allowed")
 	}
 	c := &Client{
-		base:      strings.TrimRight(u.Scheme+"://"+u.Host+u.EscapedPath(), "/"),
+		url:       url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.TrimRight(u.Path, "/"), RawPath: strings.TrimRight(u.RawPath, "/")},
 		timeout:   o.Timeout,
 		maxAnswer: o.MaxAnswer,
+		buffers:   o.Buffers,
 	}
 	if c.timeout <= 0 {
 		c.timeout = 110 * time.Second
@@ -60,18 +63,10 @@ func NewClient(o Options) (*Client, error) {
 	if c.maxAnswer <= 0 {
 		c.maxAnswer = 64 << 20
 	}
-	c.transport = &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout: 10 * time.Second,
-		// One upstream, many callers: the default of two idle connections a host would dial for almost every call.
-		MaxIdleConns:        512,
-		MaxIdleConnsPerHost: 512,
-		IdleConnTimeout:     90 * time.Second,
-		DisableCompression:  true, // gzip passes untouched or not at all
-		ReadBufferSize:      64 << 10,
-		WriteBufferSize:     64 << 10,
+	if c.buffers == nil {
+		c.buffers = memory.NewPool(1 << 30)
 	}
+	c.transport = newTransport()
 	return c, nil
 }
 
@@ -89,9 +84,18 @@ type Request struct {
 	// Header is the caller's; only what AzureML knows is sent on.
 	Header http.Header
 
-	// Body is the JSON to score, sent as it is. Execute only. It must not change, not even after the call has returned: an
-	// upstream may answer before it has read everything, and then what is left may still be under way.
+	// Body is the JSON to score, sent as it is. Execute and SubmitJob only. It must not change, not even after the call has
+	// returned: an upstream may answer before it has read everything, and then what is left may still be under way.
 	Body []byte
+
+	// Lease is the buffer that Body lies in, nil where Body belongs to the garbage collector. The call takes over one use
+	// of it and ends that when the upstream is done with the body, which may be sooner or later than the call.
+	Lease *memory.Buffer
+}
+
+// path returns the path of one of the service's resources.
+func (r *Request) path(resource string) string {
+	return "/workspaces/" + r.Workspace + "/services/" + r.Service + resource
 }
 
 // Answer is what an upstream that was content answered.
@@ -102,11 +106,26 @@ type Answer struct {
 	// Header is what of the answer's head may be passed on.
 	Header http.Header
 
-	// Body is the answer as it came, whole.
+	// Body is the answer as it came, whole. It is good until the answer is released.
 	Body []byte
+
+	lease *memory.Buffer
 }
 
-// Plain returns the body without its content coding, up to limit bytes.
+// Release gives the answer's body back; nobody may look at it after that.
+func (a *Answer) Release() {
+	a.lease.Release()
+	a.lease, a.Body = nil, nil
+}
+
+// Take hands the body and the buffer that it lies in to the caller, who releases it. The buffer may be nil.
+func (a *Answer) Take() ([]byte, *memory.Buffer) {
+	b, lease := a.Body, a.lease
+	a.lease, a.Body = nil, nil
+	return b, lease
+}
+
+// Plain returns the body without its content coding, up to limit bytes; where it has none, it is Body itself.
 func (a *Answer) Plain(limit int64) ([]byte, error) {
 	plain, err := decoded(a.Header, a.Body, limit)
 	if errors.Is(err, errTooLarge) {
@@ -122,9 +141,9 @@ func (a *Answer) Plain(limit int64) ([]byte, error) {
 // Execute scores r.Body. Errors are *Error or the context's.
 func (c *Client) Execute(ctx context.Context, r *Request) (*Answer, error) {
 	// details is always said: a front that matches the published URL template would not find the route without it.
-	query := "?api-version=2.0&details=false"
+	query := version + "&details=false"
 	if r.Details {
-		query = "?api-version=2.0&details=true"
+		query = version + "&details=true"
 	}
 	if r.Swagger {
 		query += "&format=swagger"
@@ -133,7 +152,7 @@ func (c *Client) Execute(ctx context.Context, r *Request) (*Answer, error) {
 	if len(header["Content-Type"]) == 0 {
 		header["Content-Type"] = []string{"application/json"}
 	}
-	return c.do(ctx, http.MethodPost, c.base+"/workspaces/"+r.Workspace+"/services/"+r.Service+"/execute"+query, header, r.Body)
+	return c.do(ctx, exchange{method: http.MethodPost, path: r.path("/execute"), query: query, header: header, body: r.Body, lease: r.Lease})
 }
 
 // Swagger fetches the service's description. Errors are *Error or the context's.
@@ -141,123 +160,5 @@ func (c *Client) Swagger(ctx context.Context, r *Request) (*Answer, error) {
 	header := upstreamHeader(r.Header)
 	delete(header, "Content-Type")
 	delete(header, "Content-Encoding")
-	return c.do(ctx, http.MethodGet, c.base+"/workspaces/"+r.Workspace+"/services/"+r.Service+"/swagger.json", header, nil)
-}
-
-// do makes one exchange that ends in JSON, with 200.
-func (c *Client) do(ctx context.Context, method, target string, header http.Header, body []byte) (*Answer, error) {
-	answer, err := c.send(ctx, method, target, header, body)
-	if err != nil {
-		return nil, err
-	}
-	if reason := strange(answer); reason != "" {
-		return nil, &Error{Kind: Foreign, Status: answer.Status, Header: answer.Header, Reason: reason}
-	}
-	return answer, nil
-}
-
-// send makes one exchange and reads the whole answer; any 2xx is good.
-func (c *Client) send(ctx context.Context, method, target string, header http.Header, body []byte) (*Answer, error) {
-	own, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	var content io.Reader = http.NoBody
-	if len(body) > 0 {
-		content = bytes.NewReader(body)
-	}
-	// net/http looks for a connection again where it finds a kept one closed before anything was written to it.
-	connected := false
-	traced := httptrace.WithClientTrace(own, &httptrace.ClientTrace{
-		GetConn: func(string) { connected = false },
-		GotConn: func(httptrace.GotConnInfo) { connected = true },
-	})
-	req, err := http.NewRequestWithContext(traced, method, target, content)
-	if err != nil {
-		return nil, &Error{Kind: Unreachable, Reason: "the upstream's URL cannot be built", Err: err}
-	}
-	req.Header = header
-	resp, err := c.transport.RoundTrip(req)
-	if err != nil {
-		return nil, c.failed(ctx, own, connected, err)
-	}
-	defer resp.Body.Close()
-	limit := c.maxAnswer
-	if !good(resp.StatusCode) {
-		limit = min(limit, maxErrorAnswer)
-	}
-	answer, err := readBody(resp, limit)
-	passed := answerHeader(resp.Header)
-	if errors.Is(err, errTooLarge) {
-		return nil, &Error{Kind: TooLarge, Status: resp.StatusCode, Header: passed,
-			Reason: fmt.Sprintf("the upstream's answer is larger than %d bytes (--max-answer)", limit)}
-	}
-	if err != nil {
-		failure := c.failed(ctx, own, connected, err)
-		var e *Error
-		if errors.As(failure, &e) {
-			e.Status, e.Header = resp.StatusCode, passed
-		}
-		return nil, failure
-	}
-	if !good(resp.StatusCode) {
-		return nil, answered(resp, passed, answer)
-	}
-	return &Answer{Status: resp.StatusCode, Header: passed, Body: answer}, nil
-}
-
-// good reports whether a status is one of success.
-func good(status int) bool { return status >= 200 && status < 300 }
-
-var errTooLarge = errors.New("answer too large")
-
-// readBody reads a whole answer of at most limit bytes; one that ends early is an error.
-func readBody(resp *http.Response, limit int64) ([]byte, error) {
-	if resp.ContentLength > limit {
-		return nil, errTooLarge
-	}
-	if resp.ContentLength >= 0 {
-		b := make([]byte, resp.ContentLength)
-		_, err := io.ReadFull(resp.Body, b)
-		return b, err
-	}
-	b, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		return nil, errTooLarge
-	}
-	return b, err
-}
-
-// failed says why an exchange did not end. The caller's own context goes before everything else.
-func (c *Client) failed(ctx, own context.Context, connected bool, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if !connected {
-		return &Error{Kind: Unreachable, Reason: "the upstream cannot be reached; nothing ran", Err: err}
-	}
-	if own.Err() != nil {
-		return &Error{Kind: TimedOut, Reason: fmt.Sprintf("the upstream did not answer within %s; it may still be working", c.timeout)}
-	}
-	return &Error{Kind: Broken, Reason: "the upstream broke off before its answer was whole; the call may have run", Err: err}
-}
-
-// strange returns why a 200 is not AzureML's answer, or nothing. It looks at the edges only: what stands between them
-// is the caller's to read.
-func strange(answer *Answer) string {
-	if answer.Status != http.StatusOK {
-		return fmt.Sprintf("the upstream answered %d where AzureML answers 200", answer.Status)
-	}
-	if len(answer.Header["Content-Encoding"]) > 0 {
-		return ""
-	}
-	text := bytes.TrimSpace(bytes.TrimPrefix(answer.Body, utf8BOM))
-	switch {
-	case len(text) == 0:
-		return "the upstream answered 200 with an empty body"
-	case text[0] != '{':
-		return fmt.Sprintf("the upstream answered 200 with %s that is not AzureML's JSON", contentType(answer.Header))
-	case text[len(text)-1] != '}':
-		// Seen where the length was not announced and the connection's end had to stand for the body's.
-		return "the upstream's answer ends in the middle of its JSON"
-	}
-	return ""
+	return c.do(ctx, exchange{method: http.MethodGet, path: r.path("/swagger.json"), header: header})
 }

@@ -50,6 +50,7 @@ const (
 	Foreign                     // a 200 that AzureML does not answer: HTML, an empty body, JSON of another shape
 	Redirected                  // a redirect, which is never followed
 	TooLarge                    // an answer beyond Options.MaxAnswer
+	NoRoom                      // an answer that Options.Buffers had no room for
 )
 
 // Error is a call that the upstream did not answer with 200. A caller's own cancellation or deadline is not an Error:

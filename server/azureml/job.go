@@ -82,11 +82,7 @@ func AppendJob(dst []byte, job NewJob, limit int) ([]byte, error) {
 	return e.buf, e.checkSize()
 }
 
-func (c *Client) jobs(r *Request) string {
-	return c.base + "/workspaces/" + r.Workspace + "/services/" + r.Service + "/jobs"
-}
-
-const version = "?api-version=2.0"
+const version = "api-version=2.0"
 
 // SubmitJob creates a job from r.Body; nothing runs yet. It returns the job's id and the answer as it came.
 func (c *Client) SubmitJob(ctx context.Context, r *Request) (id string, answer *Answer, err error) {
@@ -94,14 +90,16 @@ func (c *Client) SubmitJob(ctx context.Context, r *Request) (id string, answer *
 	if len(header["Content-Type"]) == 0 {
 		header["Content-Type"] = []string{"application/json"}
 	}
-	if answer, err = c.send(ctx, http.MethodPost, c.jobs(r)+version, header, r.Body); err != nil {
+	if answer, err = c.send(ctx, exchange{method: http.MethodPost, path: r.path("/jobs"), query: version, header: header, body: r.Body, lease: r.Lease}); err != nil {
 		return "", nil, err
 	}
 	plain, err := answer.Plain(maxErrorAnswer)
 	if err != nil {
+		answer.Release()
 		return "", nil, err
 	}
 	if json.Unmarshal(bytes.TrimPrefix(plain, utf8BOM), &id) != nil || id == "" {
+		answer.Release()
 		return "", nil, &Error{Kind: Foreign, Status: answer.Status, Header: answer.Header, Reason: "the upstream's answer to a new job is no job id; the job may exist"}
 	}
 	return id, answer, nil
@@ -112,7 +110,7 @@ func (c *Client) StartJob(ctx context.Context, r *Request, id string) (*Answer, 
 	header := upstreamHeader(r.Header)
 	delete(header, "Content-Type")
 	delete(header, "Content-Encoding")
-	return c.send(ctx, http.MethodPost, c.jobs(r)+"/"+id+"/start"+version, header, nil)
+	return c.send(ctx, exchange{method: http.MethodPost, path: r.path("/jobs/" + id + "/start"), query: version, header: header})
 }
 
 // DeleteJob cancels a job that runs and removes one that does not.
@@ -120,7 +118,7 @@ func (c *Client) DeleteJob(ctx context.Context, r *Request, id string) (*Answer,
 	header := upstreamHeader(r.Header)
 	delete(header, "Content-Type")
 	delete(header, "Content-Encoding")
-	return c.send(ctx, http.MethodDelete, c.jobs(r)+"/"+id+version, header, nil)
+	return c.send(ctx, exchange{method: http.MethodDelete, path: r.path("/jobs/" + id), query: version, header: header})
 }
 
 // Job reads a job's status; the answer is as it came.
@@ -128,16 +126,18 @@ func (c *Client) Job(ctx context.Context, r *Request, id string) (JobStatus, *An
 	header := upstreamHeader(r.Header)
 	delete(header, "Content-Type")
 	delete(header, "Content-Encoding")
-	answer, err := c.do(ctx, http.MethodGet, c.jobs(r)+"/"+id+version, header, nil)
+	answer, err := c.do(ctx, exchange{method: http.MethodGet, path: r.path("/jobs/" + id), query: version, header: header})
 	if err != nil {
 		return JobStatus{}, nil, err
 	}
 	plain, err := answer.Plain(c.maxAnswer)
 	if err != nil {
+		answer.Release()
 		return JobStatus{}, nil, err
 	}
 	status, reason := parseJobStatus(plain, id)
 	if reason != "" {
+		answer.Release()
 		return JobStatus{}, nil, &Error{Kind: Foreign, Status: answer.Status, Header: answer.Header, Reason: reason}
 	}
 	return status, answer, nil

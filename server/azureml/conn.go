@@ -1,0 +1,160 @@
+package azureml
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// newTransport returns how an upstream is reached: HTTP/1.1, as classic services speak it.
+func newTransport() *http.Transport {
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		Proxy: http.ProxyFromEnvironment,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return &wholeConn{Conn: conn}, nil
+		},
+		DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return dialTLS(ctx, dialer, network, addr)
+		},
+		TLSHandshakeTimeout: handshakeTimeout, // where there is a proxy in between
+		// One upstream, many callers: the default of two idle connections a host would dial for almost every call.
+		MaxIdleConns:        512,
+		MaxIdleConnsPerHost: 512,
+		IdleConnTimeout:     90 * time.Second,
+		DisableCompression:  true, // gzip passes untouched or not at all
+		ReadBufferSize:      32 << 10,
+	}
+}
+
+const handshakeTimeout = 10 * time.Second
+
+// dialTLS connects and shakes hands.
+func dialTLS(ctx context.Context, dialer *net.Dialer, network, addr string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := dialer.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	// Bodies are read whole before anything is done with them, so small first records would only cost.
+	secure := tls.Client(conn, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, DynamicRecordSizingDisabled: true})
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return &wholeConn{Conn: secure, secure: true}, nil
+}
+
+// wholeConn is an upstream connection that writes a request's head and body in one piece. net/http writes the head of a
+// request alone where it does not know the body's type, and hands the body on in pieces of 32 KiB, each copied first
+// into a buffer made for it.
+//
+// It relies on net/http for speed only: where the body comes another way, head and body are written as they come.
+type wholeConn struct {
+	net.Conn
+	secure bool
+	closed atomic.Bool
+
+	// body is the next request's, set before the request is handed to the connection's writer, which is the only one to
+	// look at the fields from here on. head is what was written of the request while nobody had touched the body.
+	body *content
+	head []byte
+}
+
+// maxRecord is what fits into one record of TLS.
+const maxRecord = 16 << 10
+
+// Write writes, or keeps the head of a request whose body is to come.
+func (c *wholeConn) Write(p []byte) (int, error) {
+	if c.body != nil && c.body.untouched() {
+		if c.closed.Load() { // nothing was written, and so the request may go to another connection
+			return 0, net.ErrClosed
+		}
+		c.head = append(c.head, p...)
+		return len(p), nil
+	}
+	if c.body != nil || len(c.head) > 0 {
+		if err := c.flush(); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Write(p)
+}
+
+// flush writes a head that was kept.
+func (c *wholeConn) flush() error {
+	c.body = nil
+	head := c.head
+	c.head = c.head[:0]
+	_, err := c.Conn.Write(head)
+	return err
+}
+
+// ReadFrom is called by net/http's writer with a request's body.
+func (c *wholeConn) ReadFrom(r io.Reader) (int64, error) {
+	limited, ok := r.(*io.LimitedReader)
+	if ok && c.body != nil && limited.R == io.Reader(c.body) {
+		body := c.body
+		c.body = nil
+		n, err := body.writeTo(limited.N, c.writeWith)
+		limited.N -= n
+		return n, err
+	}
+	if err := c.flush(); err != nil {
+		return 0, err
+	}
+	return io.Copy(c.Conn, r)
+}
+
+// writeWith writes the head that was kept and b, and returns how much of b was written.
+func (c *wholeConn) writeWith(b []byte) (int64, error) {
+	kept := len(c.head)
+	head := c.head
+	c.head = c.head[:0]
+	var n int64
+	var err error
+	switch {
+	case kept == 0:
+		var written int
+		written, err = c.Conn.Write(b)
+		n = int64(written)
+	case kept+len(b) <= 2<<10 || c.secure && kept+len(b) <= maxRecord:
+		var written int
+		c.head = append(head, b...)
+		written, err = c.Conn.Write(c.head)
+		c.head = c.head[:0]
+		n = int64(written)
+	case c.secure:
+		if _, err = c.Conn.Write(head); err == nil {
+			var written int
+			written, err = c.Conn.Write(b)
+			n = int64(kept + written)
+		}
+	default:
+		pieces := net.Buffers{head, b}
+		n, err = pieces.WriteTo(c.Conn)
+	}
+	if kept == 0 {
+		return n, err
+	}
+	return max(n-int64(kept), 0), err
+}
+
+// Close closes the connection.
+func (c *wholeConn) Close() error {
+	c.closed.Store(true)
+	return c.Conn.Close()
+}
