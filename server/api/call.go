@@ -4,6 +4,9 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"github.com/amlgate/amlgate/server/azureml"
+	"github.com/amlgate/amlgate/server/memory"
 )
 
 // Call is what a call carries besides its messages, whichever surface it came over. The listener makes it, the handler
@@ -41,6 +44,36 @@ type Call struct {
 
 	// Failure is why the call failed, nil where it did not. Cause is for the log alone.
 	Failure *Failure
+
+	// Request is the buffer that the request's bytes lie in, nil where they belong to the garbage collector. The listener
+	// lends it; the handler that passes the bytes on takes it, and with it the bytes: nobody may look at them after that.
+	Request *memory.Buffer
+
+	// answer is the upstream's, whose bytes the call's own answer may be.
+	answer *azureml.Answer
+}
+
+// takeRequest returns the buffer of the request's bytes, which is then no longer the call's.
+func (c *Call) takeRequest() *memory.Buffer {
+	b := c.Request
+	c.Request = nil
+	return b
+}
+
+// TakeAnswer returns the buffer that the answer's bytes lie in, nil for none; whoever takes it releases it, when the
+// bytes were written.
+func (c *Call) TakeAnswer() *memory.Buffer {
+	if c.answer == nil {
+		return nil
+	}
+	_, b := c.answer.Take()
+	return b
+}
+
+// Release gives back what the call still holds. The listener calls it when the answer was written.
+func (c *Call) Release() {
+	c.takeRequest().Release()
+	c.TakeAnswer().Release()
 }
 
 type callKey struct{}

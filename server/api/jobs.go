@@ -249,10 +249,11 @@ func (s *Jobs) ListJobs(ctx context.Context, req *v1.ListJobsRequest) (*v1.ListJ
 func AskUpstream(upstream *azureml.Client) jobs.Ask {
 	return func(ctx context.Context, key jobs.Key, header http.Header) (jobs.Job, error) {
 		asked := time.Now()
-		status, _, err := upstream.Job(ctx, upstreamRequest(key, header), key.ID)
+		status, answer, err := upstream.Job(ctx, upstreamRequest(key, header), key.ID)
 		if err != nil {
 			return jobs.Job{}, &askError{err}
 		}
+		answer.Release()
 		return observed(key, status, asked), nil
 	}
 }

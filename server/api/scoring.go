@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"regexp"
 	"time"
 
 	v1 "github.com/amlgate/amlgate/gen/amlgate/v1"
 	"github.com/amlgate/amlgate/server/azureml"
+	"github.com/amlgate/amlgate/server/memory"
 	"github.com/amlgate/amlgate/server/redact"
 )
 
@@ -16,6 +16,9 @@ import (
 type Limits struct {
 	// Request is the largest JSON sent upstream, Answer the largest taken from there after unpacking; bytes.
 	Request, Answer int
+
+	// Buffers lends what the tables lane writes its JSON into. Nil means a pool of the handler's own, bounded by 1 GiB.
+	Buffers *memory.Pool
 }
 
 // Scoring implements amlgate.v1.ScoringService on one upstream.
@@ -27,6 +30,9 @@ type Scoring struct {
 
 // NewScoring returns the service; both limits must be positive.
 func NewScoring(upstream *azureml.Client, limits Limits) *Scoring {
+	if limits.Buffers == nil {
+		limits.Buffers = memory.NewPool(1 << 30)
+	}
 	return &Scoring{upstream: upstream, limits: limits}
 }
 
@@ -37,7 +43,7 @@ func (s *Scoring) Execute(ctx context.Context, req *v1.ExecuteRequest) (*v1.Exec
 	}
 	switch payload := req.GetPayload().(type) {
 	case *v1.ExecuteRequest_Json:
-		return s.executeJSON(ctx, req, payload.Json)
+		return s.executeJSON(ctx, req, payload)
 	case *v1.ExecuteRequest_Tables:
 		return s.executeTables(ctx, req, payload.Tables)
 	}
@@ -45,7 +51,8 @@ func (s *Scoring) Execute(ctx context.Context, req *v1.ExecuteRequest) (*v1.Exec
 }
 
 // executeJSON passes AzureML's own JSON through. What is wrong with it is the upstream's to say.
-func (s *Scoring) executeJSON(ctx context.Context, req *v1.ExecuteRequest, body []byte) (*v1.ExecuteResponse, error) {
+func (s *Scoring) executeJSON(ctx context.Context, req *v1.ExecuteRequest, payload *v1.ExecuteRequest_Json) (*v1.ExecuteResponse, error) {
+	body := payload.Json
 	if req.GetFormat() != "" && req.GetFormat() != "swagger" {
 		return nil, Refuse(InvalidQuery, "format", "%q is not known; allowed are \"swagger\" and none", req.GetFormat())
 	}
@@ -57,9 +64,10 @@ func (s *Scoring) executeJSON(ctx context.Context, req *v1.ExecuteRequest, body 
 		return s.upstream.Execute(ctx, &azureml.Request{
 			Workspace: req.GetWorkspace(), Service: req.GetService(),
 			Details: req.GetDetails(), Swagger: req.GetFormat() != "",
-			Header: call.Header, Body: body,
+			Header: call.Header, Body: body, Lease: call.takeRequest(),
 		})
 	})
+	payload.Json = nil // the buffer may be another call's by now
 	if err != nil {
 		return nil, FailureOf(err)
 	}
@@ -77,23 +85,20 @@ func (s *Scoring) executeTables(ctx context.Context, req *v1.ExecuteRequest, inp
 	case req.GetFormat() != "":
 		return nil, Refuse(InvalidField, "format", "belongs to the json lane; tables have one format")
 	}
-	body, err := azureml.AppendRequest(nil, requestTables(input), parameters(input.GetGlobalParameters()), s.limits.Request)
-	if err != nil {
-		var field *azureml.InputError
-		if errors.As(err, &field) {
-			return nil, Refuse(InvalidField, "tables."+field.Field, "%s", field.Reason)
-		}
-		return nil, TooLarge("tables", s.limits.Request)
+	body, lease, f := s.writeTables(input)
+	if f != nil {
+		return nil, f
 	}
 	call := CallFrom(ctx)
 	answer, err := timed(call, func() (*azureml.Answer, error) {
 		return s.upstream.Execute(ctx, &azureml.Request{
-			Workspace: req.GetWorkspace(), Service: req.GetService(), Details: true, Header: call.Header, Body: body,
+			Workspace: req.GetWorkspace(), Service: req.GetService(), Details: true, Header: call.Header, Body: body, Lease: lease,
 		})
 	})
 	if err != nil {
 		return nil, FailureOf(err)
 	}
+	defer answer.Release() // the tables hold nothing of it
 	plain, err := answer.Plain(int64(s.limits.Answer))
 	if err != nil {
 		return nil, FailureOf(err)
@@ -107,6 +112,25 @@ func (s *Scoring) executeTables(ctx context.Context, req *v1.ExecuteRequest, inp
 		return nil, caused(Refuse(UpstreamForeign, "", "the upstream's answer cannot be read: %s", err), err)
 	}
 	return &v1.ExecuteResponse{Payload: &v1.ExecuteResponse_Tables{Tables: output(tables)}}, nil
+}
+
+// writeTables writes typed input as AzureML's JSON. The buffer that it lies in is the caller's.
+func (s *Scoring) writeTables(input *v1.ScoringInput) ([]byte, *memory.Buffer, *Failure) {
+	tables := requestTables(input)
+	lease, err := s.limits.Buffers.Admit(min(azureml.SizeHint(tables), s.limits.Request) + 1)
+	if err != nil {
+		return nil, nil, Full()
+	}
+	body, err := azureml.AppendRequest(lease.B[:0], tables, parameters(input.GetGlobalParameters()), s.limits.Request)
+	if err != nil {
+		lease.Release()
+		var field *azureml.InputError
+		if errors.As(err, &field) {
+			return nil, nil, Refuse(InvalidField, "tables."+field.Field, "%s", field.Reason)
+		}
+		return nil, nil, TooLarge("tables", s.limits.Request)
+	}
+	return body, lease, nil
 }
 
 // GetServiceSchema fetches a service's Swagger document and reads the columns out of it.
@@ -147,7 +171,8 @@ func (s *Scoring) body(call *Call, answer *azureml.Answer) ([]byte, error) {
 	return answer.Plain(int64(s.limits.Answer))
 }
 
-// timed makes an upstream call and notes in call what the log and the caller's header want to know of it.
+// timed makes an upstream call and notes in call what the log and the caller's header want to know of it. The call keeps
+// the answer until it is released.
 func timed(call *Call, do func() (*azureml.Answer, error)) (*azureml.Answer, error) {
 	start := time.Now()
 	answer, err := do()
@@ -155,11 +180,18 @@ func timed(call *Call, do func() (*azureml.Answer, error)) (*azureml.Answer, err
 	var up *azureml.Error
 	switch {
 	case err == nil:
-		call.UpstreamStatus, call.Answer = http.StatusOK, answer.Header
+		call.UpstreamStatus, call.Answer, call.answer = http.StatusOK, answer.Header, answer
 	case errors.As(err, &up):
 		call.UpstreamStatus, call.Answer = up.Status, redact.Header(up.Header)
 	}
 	return answer, err
+}
+
+// Full refuses a call that there is no room for.
+func Full() *Failure {
+	f := Refuse(NoRoom, "", "too many bytes of requests and answers are in flight (--max-in-flight); nothing ran, try again in a moment")
+	f.RetryAfter = time.Second
+	return f
 }
 
 // TooLarge refuses a request whose field would need more than limit bytes of JSON.
@@ -167,11 +199,19 @@ func TooLarge(field string, limit int) *Failure {
 	return Refuse(RequestTooLarge, field, "more than %d bytes of JSON; AzureML takes no larger request (the limit here is --max-body)", limit)
 }
 
-// idPattern is what ids look like; both surfaces hold to it, since ids become part of a URL.
-var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-
-// ValidID reports whether s can be a workspace's, service's or job's id.
-func ValidID(s string) bool { return idPattern.MatchString(s) }
+// ValidID reports whether s can be a workspace's, service's or job's id: [A-Za-z0-9][A-Za-z0-9._-]{0,127}. Both surfaces
+// hold to it, since ids become part of a URL.
+func ValidID(s string) bool {
+	if s == "" || len(s) > 128 || s[0] == '.' || s[0] == '_' || s[0] == '-' {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; c-'0' > 9 && (c|0x20)-'a' > 25 && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
 
 const wantID = "1 to 128 letters, digits, '.', '_' or '-', beginning with a letter or digit, are required"
 

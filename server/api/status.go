@@ -56,6 +56,7 @@ const (
 	JobNotFound        Reason = "JOB_NOT_FOUND"
 	AccessLost         Reason = "ACCESS_LOST"
 	TooManyWatches     Reason = "TOO_MANY_WATCHES"
+	NoRoom             Reason = "TOO_MANY_BYTES_IN_FLIGHT"
 	Stopping           Reason = "STOPPING"
 	Cancelled          Reason = "CANCELLED"
 	DeadlineExceeded   Reason = "DEADLINE_EXCEEDED"
@@ -105,6 +106,7 @@ var refusals = map[Reason]surface{
 	JobNotFound:        {codes.NotFound, 404, "NotFound", "JobNotFound", notFound},
 	AccessLost:         {codes.PermissionDenied, 403, "Unauthorized", "ScoreRequestUnauthorized", unauthorized},
 	TooManyWatches:     {codes.ResourceExhausted, 429, "ServiceUnavailable", "TooManyWatches", unavailable},
+	NoRoom:             {codes.ResourceExhausted, 503, "ServiceUnavailable", "TooManyBytesInFlight", unavailable},
 	Stopping:           {codes.Unavailable, 503, "ServiceUnavailable", "Stopping", unavailable},
 	Cancelled:          {codes.Canceled, 408, "RequestTimeout", "RequestCanceled", timeout},
 	DeadlineExceeded:   {codes.DeadlineExceeded, 504, "GatewayTimeout", "BackendScoreTimeout", timeout},
@@ -125,6 +127,7 @@ var upstreamKinds = map[azureml.Kind]Reason{
 	azureml.Foreign:     UpstreamForeign,
 	azureml.Redirected:  UpstreamRedirected,
 	azureml.TooLarge:    AnswerTooLarge,
+	azureml.NoRoom:      NoRoom,
 }
 
 // answers is the table of the upstream's own errors: the first row that fits an answer's status, class and detail code
@@ -234,7 +237,7 @@ func Refuse(reason Reason, field, format string, args ...any) *Failure {
 	message = cut(message, maxMessage)
 	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Domain: DomainAmlgate, Reason: string(reason)}}
 	switch {
-	case reason == RequestTooLarge || reason == TooManyWatches:
+	case reason == RequestTooLarge || reason == TooManyWatches || reason == NoRoom:
 		details = append(details, &errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{Subject: "request", Description: cut(text, maxDetail)}}})
 	case field != "":
 		details = append(details, &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: cut(field, maxDetail), Description: cut(text, maxDetail)}}})
