@@ -80,11 +80,11 @@ type logFlags struct {
 
 // logger writes to w; no secret gets past it.
 func (f logFlags) logger(w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: f.Level, ReplaceAttr: redact.Attr}
+	options := &slog.HandlerOptions{Level: f.Level}
 	if f.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(redact.Handler(slog.NewJSONHandler(w, options)))
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(redact.Handler(slog.NewTextHandler(w, options)))
 }
 
 // version is what the Go tool chain knows of the build.

@@ -30,15 +30,15 @@ func TestString(t *testing.T) {
 	}
 }
 
-func TestAttrCoversTextErrorsAndGroups(t *testing.T) {
+func TestHandlerCoversTextErrorsAndGroups(t *testing.T) {
 	var out bytes.Buffer
-	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: redact.Attr}))
+	log := slog.New(redact.Handler(slog.NewTextHandler(&out, nil))).With("always", "sig=hunter2").WithGroup("h")
 	log.Info("msg AccountKey=hunter2", "text", "sig=hunter2", "err", errors.New("Bearer hunter2"),
 		slog.Group("g", "inner", "AccountKey=hunter2"), "n", 3)
 	if strings.Contains(out.String(), "hunter2") {
 		t.Errorf("a secret reached the log: %s", out.String())
 	}
-	if got := strings.Count(out.String(), "[redacted]"); got != 4 {
-		t.Errorf("%d places redacted, want 4: %s", got, out.String())
+	if got := strings.Count(out.String(), "[redacted]"); got != 5 {
+		t.Errorf("%d places redacted, want 5: %s", got, out.String())
 	}
 }
