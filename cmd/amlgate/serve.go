@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
 
 	"github.com/amlgate/amlgate/server"
 	"github.com/amlgate/amlgate/server/emulator"
@@ -15,7 +18,13 @@ type serveCmd struct {
 
 // Run serves until it is told to stop.
 func (c *serveCmd) Run(ctx context.Context, std *streams) error {
-	s, err := server.New(c.Config, c.Log.logger(std.err))
+	log := c.Log.logger(std.err)
+	// In a container the garbage collector should know the container's limit; GOMEMLIMIT, if set, goes before it. Where
+	// there is neither, nothing is limited.
+	if _, err := memlimit.Set(); err != nil && !errors.Is(err, memlimit.ErrNoCgroup) && !errors.Is(err, memlimit.ErrCgroupsNotSupported) {
+		log.Warn("the container's memory limit cannot be read; set GOMEMLIMIT", "error", err)
+	}
+	s, err := server.New(c.Config, log)
 	if err != nil {
 		return err
 	}
