@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/metadata"
@@ -16,8 +17,32 @@ import (
 	"github.com/amlgate/amlgate/server/api"
 )
 
-// accessLog writes one line a call. It names route templates, never URLs: those hold ids, and queries hold keys.
-type accessLog struct{ log *slog.Logger }
+// accessLog counts each call and writes a line for it. It names route templates, never URLs: those hold ids, and queries hold keys.
+type accessLog struct {
+	log     *slog.Logger
+	metrics *metrics
+
+	mu    sync.RWMutex
+	lines map[[2]string]*slog.Logger // by surface and route, whose words are written once
+}
+
+// logger returns the logger of a route. There are as many routes as templates and verbs.
+func (a *accessLog) logger(surface, route string) *slog.Logger {
+	key := [2]string{surface, route}
+	a.mu.RLock()
+	log := a.lines[key]
+	a.mu.RUnlock()
+	if log == nil {
+		log = a.log.With("surface", surface, "route", route)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.lines == nil {
+			a.lines = make(map[[2]string]*slog.Logger)
+		}
+		a.lines[key] = log
+	}
+	return log
+}
 
 // rest logs a call over REST. Probes and pages are logged for debugging only.
 func (a *accessLog) rest(ctx context.Context, route, method string, call *api.Call, code int, took time.Duration) {
@@ -29,11 +54,12 @@ func (a *accessLog) rest(ctx context.Context, route, method string, call *api.Ca
 	case !strings.HasPrefix(route, "/workspaces"):
 		level = slog.LevelDebug
 	}
+	route = methodName(method) + " " + route
+	a.metrics.count("rest", route, grpcCode, took, call.Upstream)
 	if !a.log.Enabled(ctx, level) {
 		return
 	}
-	a.line(ctx, level, call, took, slog.String("surface", "rest"), slog.String("route", methodName(method)+" "+route),
-		slog.String("code", grpcCode), slog.Int("http", code))
+	line(ctx, a.logger("rest", route), level, call, took, slog.String("code", grpcCode), slog.Int("http", code))
 }
 
 // methodName is a verb for the log; an invented one is not repeated there.
@@ -46,8 +72,9 @@ func methodName(m string) string {
 }
 
 // line writes the line: what the surface knows, then what both have.
-func (a *accessLog) line(ctx context.Context, level slog.Level, call *api.Call, took time.Duration, attrs ...slog.Attr) {
-	attrs = append(attrs,
+func line(ctx context.Context, log *slog.Logger, level slog.Level, call *api.Call, took time.Duration, known ...slog.Attr) {
+	var room [8]slog.Attr
+	attrs := append(append(room[:0], known...),
 		slog.Float64("ms", ms(took-call.Upstream)),
 		slog.Float64("upstream_ms", ms(call.Upstream)),
 		slog.Int("upstream_http", call.UpstreamStatus),
@@ -61,7 +88,7 @@ func (a *accessLog) line(ctx context.Context, level slog.Level, call *api.Call, 
 			attrs = append(attrs, slog.String("cause", f.Cause.Error()))
 		}
 	}
-	a.log.LogAttrs(ctx, level, "call", attrs...)
+	log.LogAttrs(ctx, level, "call", attrs...)
 }
 
 // ms is milliseconds with three decimals, enough for what is worth reading.
@@ -75,14 +102,23 @@ type rpc struct {
 	call   api.Call
 	method string
 	start  time.Time
+	conn   *grpcConn
+	loan   *loan // of the answer, nil for none
 }
 
 type rpcKey struct{}
+
+// rpcFrom returns the native call of a context, which has one wherever a message is read or written.
+func rpcFrom(ctx context.Context) *rpc {
+	c, _ := ctx.Value(rpcKey{}).(*rpc)
+	return c
+}
 
 // TagRPC makes the call's Call. What of the metadata goes upstream goes by the same names as REST's headers.
 func (a *accessLog) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
 	md, _ := metadata.FromIncomingContext(ctx)
 	c := &rpc{method: info.FullMethodName, start: time.Now()}
+	c.conn, _ = ctx.Value(connKey{}).(*grpcConn)
 	c.call.ID = requestID(first(md.Get("x-ms-client-request-id")))
 	c.call.Header = make(http.Header, 4)
 	for _, name := range passedMetadata {
@@ -106,9 +142,13 @@ func (a *accessLog) HandleRPC(ctx context.Context, s stats.RPCStats) {
 	if !ok {
 		return
 	}
-	c, ok := ctx.Value(rpcKey{}).(*rpc)
-	if !ok {
+	c := rpcFrom(ctx)
+	if c == nil {
 		return
+	}
+	c.call.Release()
+	if c.loan != nil && end.Error != nil {
+		c.loan.forget() // the stream was over before the answer could be queued
 	}
 	level, method := slog.LevelInfo, c.method
 	switch {
@@ -120,17 +160,27 @@ func (a *accessLog) HandleRPC(ctx context.Context, s stats.RPCStats) {
 	if end.Error != nil && c.call.Failure == nil {
 		c.call.Failure = api.FailureOf(end.Error)
 	}
+	code, took := status.Code(end.Error).String(), end.EndTime.Sub(c.start)
+	a.metrics.count("grpc", method, code, took, c.call.Upstream)
 	if a.log.Enabled(ctx, level) {
-		a.line(ctx, level, &c.call, end.EndTime.Sub(c.start), slog.String("surface", "grpc"),
-			slog.String("route", method), slog.String("code", status.Code(end.Error).String()))
+		line(ctx, a.logger("grpc", method), level, &c.call, took, slog.String("code", code))
 	}
 }
 
-// TagConn and HandleConn have nothing to do.
-func (a *accessLog) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+// TagConn makes the connection's list of loans.
+func (a *accessLog) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context {
+	return context.WithValue(ctx, connKey{}, &grpcConn{})
+}
 
-// HandleConn has nothing to do.
-func (a *accessLog) HandleConn(context.Context, stats.ConnStats) {}
+// HandleConn ends the loans of a connection that has ended.
+func (a *accessLog) HandleConn(ctx context.Context, s stats.ConnStats) {
+	if _, ok := s.(*stats.ConnEnd); !ok {
+		return
+	}
+	if c, ok := ctx.Value(connKey{}).(*grpcConn); ok {
+		c.close()
+	}
+}
 
 func first(list []string) string {
 	if len(list) == 0 {

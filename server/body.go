@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/amlgate/amlgate/server/api"
+	"github.com/amlgate/amlgate/server/memory"
 )
 
 const (
@@ -43,8 +44,11 @@ func (b *wholeBody) take() []byte {
 	return rest
 }
 
-// readBody reads a request's body of at most limit bytes, whatever its Content-Type says.
-func readBody(w http.ResponseWriter, r *http.Request, limit int) ([]byte, *api.Failure) {
+// firstPiece is the buffer that a body of unknown length begins with; it doubles when it is full.
+const firstPiece = 16 << 10
+
+// readBody reads a request's body of at most limit bytes, whatever its Content-Type says, into a buffer; nil for none.
+func readBody(w http.ResponseWriter, r *http.Request, limit int, buffers *memory.Pool) (*memory.Buffer, *api.Failure) {
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
@@ -52,28 +56,67 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int) ([]byte, *api.F
 	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
 	// A deadline that stands would later look like a client that went away.
 	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
-	if r.ContentLength > int64(limit) {
+	refuse := func(f *api.Failure) (*memory.Buffer, *api.Failure) {
 		// A client that waits for "100 Continue" has sent nothing yet and is not asked to.
 		if r.Header.Get("Expect") == "" {
 			drain(r.Body)
 		}
-		return nil, api.TooLarge("body", limit)
-	}
-	var body []byte
-	var err error
-	if r.ContentLength > 0 {
-		body = make([]byte, r.ContentLength)
-		_, err = io.ReadFull(r.Body, body)
-	} else if body, err = io.ReadAll(io.LimitReader(r.Body, int64(limit)+1)); err == nil && len(body) > limit {
-		drain(r.Body)
-		return nil, api.TooLarge("body", limit)
-	}
-	if err != nil {
-		f := api.Refuse(api.RequestTorn, "body", "the connection ended, or %s passed, before the body was whole", bodyTimeout)
-		f.Cause = errors.Unwrap(err)
 		return nil, f
 	}
-	return body, nil
+	if r.ContentLength > int64(limit) {
+		return refuse(api.TooLarge("body", limit))
+	}
+	size := firstPiece
+	if r.ContentLength > 0 {
+		size = int(r.ContentLength)
+	}
+	b, err := buffers.Admit(size)
+	if err != nil {
+		return refuse(api.Full())
+	}
+	if r.ContentLength > 0 {
+		_, err = io.ReadFull(r.Body, b.B)
+	} else {
+		b, err = readChunks(r.Body, b, limit)
+	}
+	if err == nil {
+		return b, nil
+	}
+	b.Release()
+	switch {
+	case errors.Is(err, errTooLarge):
+		return refuse(api.TooLarge("body", limit))
+	case errors.Is(err, memory.ErrFull):
+		return refuse(api.Full())
+	}
+	f := api.Refuse(api.RequestTorn, "body", "the connection ended, or %s passed, before the body was whole", bodyTimeout)
+	f.Cause = errors.Unwrap(err)
+	return nil, f
+}
+
+var errTooLarge = errors.New("more bytes than allowed")
+
+// readChunks reads a body of unknown length. It returns the buffer that is lent in the end, with an error too.
+func readChunks(body io.Reader, b *memory.Buffer, limit int) (*memory.Buffer, error) {
+	for n := 0; ; {
+		got, err := body.Read(b.B[n:])
+		n += got
+		switch {
+		case n > limit:
+			return b, errTooLarge
+		case errors.Is(err, io.EOF):
+			b.B = b.B[:n]
+			return b, nil
+		case err != nil:
+			return b, err
+		case n == len(b.B):
+			larger, err := b.Grow(2 * n)
+			if err != nil {
+				return b, err
+			}
+			b = larger
+		}
+	}
 }
 
 func drain(body io.Reader) { _, _ = io.CopyN(io.Discard, body, maxDrain) }

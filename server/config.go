@@ -3,9 +3,11 @@ package server
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/amlgate/amlgate/server/emulator"
@@ -17,6 +19,7 @@ import (
 type Config struct {
 	HTTP     string `name:"http" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Where REST listens."`
 	GRPC     string `name:"grpc" default:"127.0.0.1:9090" placeholder:"ADDR" help:"Where native gRPC listens."`
+	Metrics  string `name:"metrics" placeholder:"ADDR" help:"Where /metrics answers Prometheus, for example 127.0.0.1:9100; on loopback /debug/pprof/ too. None by default."`
 	Upstream string `name:"upstream" placeholder:"URL" help:"AzureML's base URL, for example https://ussouthcentral.services.azureml.net. None: an embedded emulator."`
 	Data     string `name:"data" placeholder:"DIR" help:"Folder for what must survive a restart. Nothing is kept yet; the folder is made and checked."`
 
@@ -34,6 +37,8 @@ type Config struct {
 
 	MaxBody         int           `name:"max-body" default:"4194304" placeholder:"BYTES" help:"Largest request JSON; AzureML takes 4 MiB."`
 	MaxAnswer       int           `name:"max-answer" default:"67108864" placeholder:"BYTES" help:"Largest upstream answer."`
+	MaxMessage      int           `name:"max-message" default:"0" placeholder:"BYTES" help:"Largest gRPC request message. 0: four times --max-body, since a double of one digit takes two bytes of JSON and eight here."`
+	MaxInFlight     int64         `name:"max-in-flight" default:"0" placeholder:"BYTES" help:"Most bytes of requests and answers held at a time; beyond it calls are refused. 0: half of the memory limit (GOMEMLIMIT or the container's), or 1 GiB where there is none."`
 	UpstreamTimeout time.Duration `name:"upstream-timeout" default:"110s" help:"Longest upstream call; AzureML itself ends one after 100s."`
 	DrainTimeout    time.Duration `name:"drain-timeout" default:"30s" help:"How long a stop waits for calls in flight."`
 
@@ -52,6 +57,9 @@ func (c *Config) validate() error {
 			return fmt.Errorf("%s %q: not a loopback address, and callers' keys would cross the network in cleartext; give --tls-cert and --tls-key, or --allow-cleartext behind a proxy that speaks TLS", l.flag, l.addr)
 		}
 	}
+	if _, port, err := net.SplitHostPort(c.Metrics); c.Metrics != "" && (err != nil || port == "") {
+		return fmt.Errorf("--metrics %q: an address is HOST:PORT, for example 127.0.0.1:9100", c.Metrics)
+	}
 	switch {
 	case (c.TLSCert == "") != (c.TLSKey == ""):
 		return errors.New("--tls-cert and --tls-key go together; one is missing")
@@ -59,6 +67,10 @@ func (c *Config) validate() error {
 		return fmt.Errorf("--max-body %d: allowed are 1 to %d bytes", c.MaxBody, 256<<20)
 	case c.MaxAnswer < 1 || c.MaxAnswer > 1<<30:
 		return fmt.Errorf("--max-answer %d: allowed are 1 to %d bytes", c.MaxAnswer, 1<<30)
+	case c.MaxMessage < 0 || c.MaxMessage > 1<<30:
+		return fmt.Errorf("--max-message %d: allowed are 1 to %d bytes, and 0 for a default", c.MaxMessage, 1<<30)
+	case c.MaxInFlight != 0 && c.MaxInFlight < leastInFlight(c.MaxBody, c.MaxAnswer):
+		return fmt.Errorf("--max-in-flight %d: allowed are %d bytes or more, room for one request of --max-body and one answer of --max-answer, and 0 for a default", c.MaxInFlight, leastInFlight(c.MaxBody, c.MaxAnswer))
 	case c.UpstreamTimeout <= 0:
 		return fmt.Errorf("--upstream-timeout %s: allowed is more than 0", c.UpstreamTimeout)
 	case c.DrainTimeout < 0:
@@ -67,6 +79,30 @@ func (c *Config) validate() error {
 		return errors.New("--fault-* flags are the embedded emulator's; they cannot be used with --upstream")
 	}
 	return c.checkData()
+}
+
+// leastInFlight is the room that one largest call needs: new requests are let into three quarters of the whole, and a
+// buffer is up to a quarter larger than what lies in it.
+func leastInFlight(body, answer int) int64 { return 2*int64(body) + 2*int64(answer) }
+
+// maxInFlight is the bound on bytes in flight, from the memory limit where none is configured.
+func (c *Config) maxInFlight() int64 {
+	if c.MaxInFlight != 0 {
+		return c.MaxInFlight
+	}
+	half := int64(1 << 30)
+	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 { // -1 only asks
+		half = limit / 2
+	}
+	return max(half, leastInFlight(c.MaxBody, c.MaxAnswer))
+}
+
+// maxMessage is the largest gRPC message taken. What passes is measured again as JSON.
+func (c *Config) maxMessage() int {
+	if c.MaxMessage != 0 {
+		return c.MaxMessage
+	}
+	return 4*c.MaxBody + 64<<10
 }
 
 // checkData makes the data folder and writes to it once, so that a read-only one is found at the start.

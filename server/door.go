@@ -23,6 +23,7 @@ type verb struct {
 	method string
 	query  []string // allowed parameters besides those of every route
 	body   bool     // whether the body is read and passed on
+	short  bool     // there is a way past the generated mux
 }
 
 // everywhere are the query parameters that every route takes.
@@ -31,12 +32,12 @@ var everywhere = []string{"api-version", "subscription-key"}
 const service = "/workspaces/{workspace}/services/{service}"
 
 var routes = []*route{
-	newRoute(service+"/execute", verb{http.MethodPost, []string{"details", "format"}, true}),
-	newRoute(service+"/swagger.json", verb{http.MethodGet, nil, false}),
-	newRoute(service+"/jobs", verb{http.MethodGet, []string{"page_size", "page_token", "states"}, false}, verb{http.MethodPost, nil, true}),
-	newRoute(service+"/jobs/{job_id}", verb{http.MethodGet, nil, false}, verb{http.MethodDelete, nil, false}),
-	newRoute(service+"/jobs/{job_id}/start", verb{http.MethodPost, nil, false}),
-	newRoute(service+"/jobs/{job_id}/watch", verb{http.MethodGet, []string{"cursor"}, false}),
+	newRoute(service+"/execute", verb{http.MethodPost, []string{"details", "format"}, true, true}),
+	newRoute(service+"/swagger.json", verb{http.MethodGet, nil, false, false}),
+	newRoute(service+"/jobs", verb{http.MethodGet, []string{"page_size", "page_token", "states"}, false, false}, verb{http.MethodPost, nil, true, false}),
+	newRoute(service+"/jobs/{job_id}", verb{http.MethodGet, nil, false, false}, verb{http.MethodDelete, nil, false, false}),
+	newRoute(service+"/jobs/{job_id}/start", verb{http.MethodPost, nil, false, false}),
+	newRoute(service+"/jobs/{job_id}/watch", verb{http.MethodGet, []string{"cursor"}, false, false}),
 }
 
 func newRoute(template string, verbs ...verb) *route {

@@ -122,7 +122,7 @@ var floors = map[string]int{
 	"server": 80, "server/api": 70,
 	"server/jobs":    50,
 	"server/azureml": 40, "server/emulator": 40,
-	"server/redact": 10, "server/openapitest": 20, "server/emulator/blob": 20,
+	"server/redact": 10, "server/memory": 10, "server/openapitest": 20, "server/emulator/blob": 20,
 	"gen/amlgate/v1": 0, "gen/openapi": 0, "proto": 0,
 }
 

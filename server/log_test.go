@@ -72,7 +72,7 @@ func TestOneAccessLineACall(t *testing.T) {
 		`level=INFO .* surface=rest route="OTHER unknown" code=NotFound http=404`,
 		`level=DEBUG .* surface=rest route="GET /healthz" code=OK http=200`,
 		`level=INFO .* surface=grpc route=/amlgate.v1.ScoringService/Execute code=OK ms= upstream_http=200 id=id-2`,
-		`level=INFO .* surface=grpc route=/amlgate.v1.ScoringService/Execute code=ResourceExhausted ms= upstream_http=0 id=id-2 error= larger than max`,
+		`level=INFO .* surface=grpc route=/amlgate.v1.ScoringService/Execute code=ResourceExhausted ms= upstream_http=0 id=id-2 error= --max-message`,
 		`level=INFO .* surface=grpc route=unknown code=Unimplemented`,
 	}
 	if len(got) != len(want) {

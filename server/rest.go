@@ -17,20 +17,23 @@ import (
 	v1 "github.com/amlgate/amlgate/gen/amlgate/v1"
 	"github.com/amlgate/amlgate/gen/openapi"
 	"github.com/amlgate/amlgate/server/api"
+	"github.com/amlgate/amlgate/server/memory"
 )
 
 // surface is the REST surface: the front door, the generated mux behind it, and a few pages of its own.
 type surface struct {
 	mux     *runtime.ServeMux
+	scoring v1.ScoringServiceServer
 	jobs    v1.JobServiceServer
 	access  *accessLog
 	maxBody int
+	buffers *memory.Pool
 	ready   func() bool
 }
 
 // newSurface registers the services' REST routes; both services run the chain that every call passes.
-func newSurface(scoring v1.ScoringServiceServer, jobs v1.JobServiceServer, maxBody int, access *accessLog, ready func() bool) (*surface, error) {
-	s := &surface{jobs: jobs, access: access, maxBody: maxBody, ready: ready}
+func newSurface(rooms services, maxBody int, buffers *memory.Pool, access *accessLog, ready func() bool) (*surface, error) {
+	s := &surface{scoring: rooms.scoring, jobs: rooms.jobs, access: access, maxBody: maxBody, buffers: buffers, ready: ready}
 	s.mux = runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, rawMarshaler{}),
 		// The front door hands headers on in the call; none becomes metadata, and no metadata becomes a header.
@@ -47,10 +50,10 @@ func newSurface(scoring v1.ScoringServiceServer, jobs v1.JobServiceServer, maxBo
 		runtime.WithWriteContentLength(),
 	)
 	ctx := context.Background()
-	if err := v1.RegisterScoringServiceHandlerServer(ctx, s.mux, scoring); err != nil {
+	if err := v1.RegisterScoringServiceHandlerServer(ctx, s.mux, rooms.scoring); err != nil {
 		return nil, err
 	}
-	if err := v1.RegisterJobServiceHandlerServer(ctx, s.mux, jobs); err != nil {
+	if err := v1.RegisterJobServiceHandlerServer(ctx, s.mux, rooms.jobs); err != nil {
 		return nil, err
 	}
 	// Registered last, it goes before the generated route, which cannot stream.
@@ -62,6 +65,7 @@ func (s *surface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	call := &api.Call{ID: requestID(r.Header.Get("X-Ms-Client-Request-Id")), Raw: true}
 	status := &statusWriter{ResponseWriter: w}
+	defer call.Release()
 	name := s.serve(status, r, call)
 	s.access.rest(r.Context(), name, r.Method, call, status.code(), time.Since(start))
 }
@@ -94,10 +98,14 @@ func (s *surface) serve(w http.ResponseWriter, r *http.Request, call *api.Call) 
 
 // pass brings a request into the one form that the generated mux and the handlers know, and serves it.
 func (s *surface) pass(w http.ResponseWriter, r *http.Request, call *api.Call, v *verb, path string) *api.Failure {
-	form, f := v.form(r.URL.RawQuery)
-	if f != nil {
-		drainRefused(w, r)
-		return f
+	query, quick := short(r, v)
+	var form url.Values
+	var f *api.Failure
+	if !quick {
+		if form, f = v.form(r.URL.RawQuery); f != nil {
+			drainRefused(w, r)
+			return f
+		}
 	}
 	call.Header = passedHeader(r.Header)
 	call.IdempotencyKey = r.Header.Get("Idempotency-Key")
@@ -106,9 +114,16 @@ func (s *surface) pass(w http.ResponseWriter, r *http.Request, call *api.Call, v
 	call.Header.Set("X-Ms-Client-Request-Id", call.ID)
 	body := &wholeBody{}
 	if v.body {
-		if body.bytes, f = readBody(w, r, s.maxBody); f != nil {
+		if call.Request, f = readBody(w, r, s.maxBody, s.buffers); f != nil {
 			return f
 		}
+		if call.Request != nil {
+			body.bytes = call.Request.B
+		}
+	}
+	if quick {
+		s.execute(w, r, call, path, query)
+		return nil
 	}
 	inner := r.WithContext(api.WithCall(r.Context(), call))
 	inner.Method = v.method

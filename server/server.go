@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	_ "google.golang.org/grpc/encoding/gzip" // callers may compress
+	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -25,6 +26,7 @@ import (
 	"github.com/amlgate/amlgate/server/azureml"
 	"github.com/amlgate/amlgate/server/emulator"
 	"github.com/amlgate/amlgate/server/jobs"
+	"github.com/amlgate/amlgate/server/memory"
 )
 
 // What both listeners hold callers to.
@@ -39,14 +41,16 @@ const (
 type Server struct {
 	cfg      Config
 	log      *slog.Logger
+	buffers  *memory.Pool // what bodies lie in
 	upstream *azureml.Client
 	hub      *jobs.Hub
 	health   *health.Server
 	grpc     *grpc.Server
 	rest     *http.Server
-	box      *Box // nil with an upstream of its own
+	metrics  *http.Server // nil where it is not configured
+	box      *Box         // nil with an upstream of its own
 
-	grpcListener, restListener net.Listener
+	grpcListener, restListener, metricsListener net.Listener
 
 	stopping atomic.Bool
 }
@@ -56,7 +60,7 @@ func New(cfg Config, log *slog.Logger) (_ *Server, err error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: log, health: health.NewServer()}
+	s := &Server{cfg: cfg, log: log, buffers: memory.NewPool(cfg.maxInFlight()), health: health.NewServer()}
 	defer func() {
 		if err != nil {
 			s.closeListeners()
@@ -72,13 +76,25 @@ func New(cfg Config, log *slog.Logger) (_ *Server, err error) {
 	if s.restListener, err = listen("--http", cfg.HTTP); err != nil {
 		return nil, err
 	}
+	if cfg.Metrics != "" {
+		if s.metricsListener, err = listen("--metrics", cfg.Metrics); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.connect(); err != nil {
 		return nil, err
 	}
-	limits := api.Limits{Request: cfg.MaxBody, Answer: cfg.MaxAnswer}
+	limits := api.Limits{Request: cfg.MaxBody, Answer: cfg.MaxAnswer, Buffers: s.buffers}
 	s.hub = jobs.NewHub(cfg.Watch, api.AskUpstream(s.upstream))
 	rooms := services{api.NewScoring(s.upstream, limits), api.NewJobs(s.upstream, s.hub, limits)}
-	access := &accessLog{log}
+	access := &accessLog{log: log, metrics: newMetrics(map[[2]string]func() float64{
+		{"amlgate_in_flight_bytes", "Bytes of requests and answers held."}:                      func() float64 { return float64(s.buffers.Lent()) },
+		{"amlgate_in_flight_limit_bytes", "Most bytes of requests and answers held at a time."}: func() float64 { return float64(s.buffers.Limit()) },
+		{"amlgate_watches", "Watches open."}:                                                    func() float64 { return float64(s.hub.Watches()) },
+	})}
+	if s.metricsListener != nil {
+		s.metrics = access.metrics.server(loopback(cfg.Metrics), log)
+	}
 	s.newGRPC(config, rooms, access)
 	return s, s.newREST(config, rooms, access)
 }
@@ -121,7 +137,7 @@ func (s *Server) connect() (err error) {
 		}
 		base = s.box.URL()
 	}
-	s.upstream, err = azureml.NewClient(azureml.Options{BaseURL: base, Timeout: s.cfg.UpstreamTimeout, MaxAnswer: int64(s.cfg.MaxAnswer)})
+	s.upstream, err = azureml.NewClient(azureml.Options{BaseURL: base, Timeout: s.cfg.UpstreamTimeout, MaxAnswer: int64(s.cfg.MaxAnswer), Buffers: s.buffers})
 	if err != nil {
 		return fmt.Errorf("--%w", err)
 	}
@@ -137,9 +153,10 @@ func (s *Server) newGRPC(config *tls.Config, rooms services, access *accessLog) 
 		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
 			return api.Refuse(api.NotImplemented, "", "there is no such RPC; see reflection or the contract for those there are")
 		}),
-		// A double of one digit takes two bytes of JSON and eight here, so a table may be four times its JSON. What passes
-		// is measured again as JSON.
-		grpc.MaxRecvMsgSize(4*s.cfg.MaxBody + 64<<10),
+		grpc.ForceServerCodecV2(newCodec(s.buffers, s.cfg.maxMessage())),
+		// Up to this the codec refuses in our words, which name the flag; beyond it grpc-go does, in its own.
+		grpc.MaxRecvMsgSize(2 * s.cfg.maxMessage()),
+		experimental.BufferPool(&frames{}),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(maxHeader),
 		grpc.ConnectionTimeout(headerTimeout),
@@ -151,8 +168,8 @@ func (s *Server) newGRPC(config *tls.Config, rooms services, access *accessLog) 
 		options = append(options, grpc.Creds(credentials.NewTLS(config)))
 	}
 	s.grpc = grpc.NewServer(options...)
-	v1.RegisterScoringServiceServer(s.grpc, rooms.scoring)
-	v1.RegisterJobServiceServer(s.grpc, rooms.jobs)
+	s.grpc.RegisterService(lent(v1.ScoringService_ServiceDesc), rooms.scoring)
+	s.grpc.RegisterService(lent(v1.JobService_ServiceDesc), rooms.jobs)
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	for name := range s.grpc.GetServiceInfo() {
 		s.health.SetServingStatus(name, grpc_health_v1.HealthCheckResponse_SERVING)
@@ -165,8 +182,8 @@ func (s *Server) newGRPC(config *tls.Config, rooms services, access *accessLog) 
 // newREST builds the REST listener's server.
 func (s *Server) newREST(config *tls.Config, rooms services, access *accessLog) error {
 	unary := joined(s.chain())
-	surface, err := newSurface(&chained{server: rooms.scoring, chain: unary}, &chainedJobs{server: rooms.jobs, unary: unary, stream: streamChain(s.log)},
-		s.cfg.MaxBody, access, func() bool { return !s.stopping.Load() })
+	behind := services{&chained{server: rooms.scoring, chain: unary}, &chainedJobs{server: rooms.jobs, unary: unary, stream: streamChain(s.log)}}
+	surface, err := newSurface(behind, s.cfg.MaxBody, s.buffers, access, func() bool { return !s.stopping.Load() })
 	if err != nil {
 		return err
 	}
@@ -199,6 +216,14 @@ func (s *Server) HTTPAddr() string { return s.restListener.Addr().String() }
 // GRPCAddr is where native gRPC listens.
 func (s *Server) GRPCAddr() string { return s.grpcListener.Addr().String() }
 
+// MetricsAddr is where metrics are told; empty where they are not.
+func (s *Server) MetricsAddr() string {
+	if s.metricsListener == nil {
+		return ""
+	}
+	return s.metricsListener.Addr().String()
+}
+
 // BlobAddr is where the embedded blob endpoint listens; empty with an upstream of its own.
 func (s *Server) BlobAddr() string {
 	if s.box == nil {
@@ -210,7 +235,7 @@ func (s *Server) BlobAddr() string {
 // Run answers calls until ctx ends, then lets those in flight finish, for at most the drain timeout. It returns an error
 // if a listener broke or calls had to be cut off.
 func (s *Server) Run(ctx context.Context) error {
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	serve := func(what string, run func() error) {
 		go func() {
 			if err := run(); err != nil && !errors.Is(err, http.ErrServerClosed) {
@@ -220,6 +245,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	if s.box != nil {
 		serve("embedded emulator", s.box.Serve)
+	}
+	if s.metrics != nil {
+		serve("metrics", func() error { return s.metrics.Serve(s.metricsListener) })
 	}
 	serve("grpc", func() error { return s.grpc.Serve(s.grpcListener) })
 	serve("http", func() error {
@@ -244,6 +272,9 @@ func (s *Server) announce() {
 		scheme = "https"
 	}
 	attrs := []any{"rest", scheme + "://" + s.HTTPAddr(), "grpc", s.GRPCAddr()}
+	if s.metricsListener != nil {
+		attrs = append(attrs, "metrics", "http://"+s.MetricsAddr()+"/metrics")
+	}
 	if s.box != nil {
 		attrs = append(attrs, "blob", s.box.BlobAddr(), "upstream", "embedded emulator at "+s.box.URL()+", workspace demo, key demo-key")
 	} else {
@@ -277,6 +308,9 @@ func (s *Server) drain() error {
 		err = ctx.Err()
 	}
 	s.upstream.Close()
+	if s.metrics != nil {
+		_ = s.metrics.Close()
+	}
 	if s.box != nil {
 		s.box.Close()
 	}
@@ -288,7 +322,7 @@ func (s *Server) drain() error {
 }
 
 func (s *Server) closeListeners() {
-	for _, l := range []net.Listener{s.grpcListener, s.restListener} {
+	for _, l := range []net.Listener{s.grpcListener, s.restListener, s.metricsListener} {
 		if l != nil {
 			_ = l.Close()
 		}

@@ -29,7 +29,7 @@ func testConfig() server.Config {
 
 // testLogger writes debug lines too, redacted as the real one does.
 func testLogger(w io.Writer) *slog.Logger {
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: redact.Attr}))
+	return slog.New(redact.Handler(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})))
 }
 
 // wire turns a written request or answer into the bytes meant: CRLF in the head, and a Content-Length where it says
