@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -25,11 +26,18 @@ func FuzzParseAnswer(f *testing.F) {
 		}
 		f.Add(body)
 	}
-	for _, text := range []string{"NaN", "-∞", "1E-05", `1E\u002B21`, "007", "9007199254740993", "True", `\ud83d\ude00\ud83d`, "1_0", "0x1p4"} {
+	for _, text := range []string{"NaN", "-∞", "1E-05", `1E\u002B21`, "007", "9007199254740993", "True", `\ud83d\ude00\ud83d`, "1_0", "0x1p4", "1\x801", "1\xb01", "-0.1234", "0.12345678901234567"} {
 		for _, columnType := range []string{"Double", "Int64", "Boolean", "String", "Byte"} {
 			f.Add(one(columnType, `[["`+text+`"],[null],[-0.5e1],[true],[{"a":[1]}]]`))
 		}
 		f.Add(untyped(`[[1],["` + text + `"]]`))
+	}
+	for _, values := range []string{
+		`[[1,"2"],[3.5, 4],[null,"x"]]`, `[[1,2],[3]]`, `[[1],[2,3]]`, `[[1,2],[],[3,4]]`, `[[0.5,true],[1e5,"True"],[01,2]]`, `[["[[","]]"],["a]],[","b"]]`, `[["é \\ \u0041 ]]","1"],["12345678\n","-7"]]`,
+	} {
+		for _, members := range []string{`"ColumnNames":["a","b"],"ColumnTypes":["Double","Int64"],"Values":%s`, `"ColumnTypes":["String","Boolean"],"Values":%s,"ColumnNames":["a","b"]`, `"ColumnNames":["a"],"Values":%s,"Values":[["x"]],"Values":%[1]s`} {
+			f.Add(fmt.Appendf(nil, `{"Results":{"o":{"type":"table","value":{`+members+`}},"p":{"value":{"Values":[["]]"]]}}}}`, values))
+		}
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if bytes.Count(body, []byte("["))+bytes.Count(body, []byte("{")) > 9_000 {

@@ -1,7 +1,10 @@
 package azureml
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math/bits"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -25,6 +28,28 @@ func (e *SyntaxError) Error() string {
 type scanner struct {
 	b []byte
 	i int
+
+	credit   int             // how many bytes the row counts of tables may still be guessed from
+	expected int             // rows of the table being read
+	kept     strings.Builder // the last of the pieces that hold texts
+	scratch  []byte          // a text without its escapes
+}
+
+// chunk is the size of the pieces of memory, in bytes, that texts are put into.
+const chunk = 64 << 10
+
+// keep returns raw as a string. Texts share pieces of memory, none of them that of the answer.
+func (s *scanner) keep(raw []byte) string {
+	if len(raw) > chunk/8 {
+		return string(raw)
+	}
+	if s.kept.Cap()-s.kept.Len() < len(raw) {
+		s.kept.Reset() // which leaves what was kept to those who have it
+		s.kept.Grow(min(chunk, len(raw)+len(s.b)-s.i))
+	}
+	from := s.kept.Len()
+	s.kept.Write(raw)
+	return s.kept.String()[from:]
 }
 
 func (s *scanner) fail(want string) error { return &SyntaxError{s.i, want} }
@@ -63,14 +88,14 @@ func (s *scanner) object(member func(name string) error) error {
 		if s.peek() != '"' {
 			return s.fail("a member's name")
 		}
-		raw, escaped, err := s.quoted()
+		raw, plain, err := s.quoted()
 		if err != nil {
 			return err
 		}
 		if !s.accept(':') {
 			return s.fail("':'")
 		}
-		if err := member(unquote(raw, escaped)); err != nil {
+		if err := member(unquote(raw, plain)); err != nil {
 			return err
 		}
 		if s.accept('}') {
@@ -116,35 +141,63 @@ func (s *scanner) texts() (list []string, odd bool, err error) {
 			_, err := s.skip()
 			return err
 		}
-		raw, escaped, err := s.quoted()
-		list = append(list, unquote(raw, escaped))
+		raw, plain, err := s.quoted()
+		list = append(list, unquote(raw, plain))
 		return err
 	})
 	return list, odd, err
 }
 
-// quoted reads a text and returns what stands between its quotes, and whether escapes do.
-func (s *scanner) quoted() (raw []byte, escaped bool, err error) {
+// quoted reads a text and returns what stands between its quotes; if plain, that is the text: ASCII without escapes.
+func (s *scanner) quoted() (raw []byte, plain bool, err error) {
 	s.i++
 	start := s.i
-	for s.i < len(s.b) {
+	beyond := uint64(highs) // marks what is not ASCII, until some was seen
+	for {
+		for len(s.b)-s.i >= 8 {
+			w := binary.LittleEndian.Uint64(s.b[s.i:])
+			mask := special(w) | w&beyond
+			if mask == 0 {
+				s.i += 8
+				continue
+			}
+			s.i += bits.TrailingZeros64(mask) / 8
+			break
+		}
+		if s.i >= len(s.b) {
+			return nil, false, s.fail("the end of a text")
+		}
 		switch c := s.b[s.i]; {
 		case c == '"':
 			raw = s.b[start:s.i]
 			s.i++
-			return raw, escaped, nil
+			return raw, beyond != 0, nil
 		case c == '\\':
-			escaped = true
+			beyond = 0
 			if err := s.escape(); err != nil {
 				return nil, false, err
 			}
 		case c < ' ':
 			return nil, false, s.fail("no control character in a text")
+		case c >= utf8.RuneSelf:
+			beyond = 0
+			s.i++
 		default:
 			s.i++
 		}
 	}
-	return nil, false, s.fail("the end of a text")
+}
+
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// special marks the bytes of w that are quotes, backslashes or control characters in their highest bits. The lowest mark
+// is right; above it there may be too many.
+func special(w uint64) uint64 {
+	quote, backslash := w^'"'*ones, w^'\\'*ones
+	return ((quote-ones)&^quote | (backslash-ones)&^backslash | (w-' '*ones)&^w) & highs
 }
 
 // escape skips one backslash sequence.
@@ -216,12 +269,15 @@ func (s *scanner) word() ([]byte, error) {
 }
 
 // skip reads any value and returns its characters. It checks the value's syntax and uses no stack of the machine's.
-func (s *scanner) skip() ([]byte, error) {
+func (s *scanner) skip() ([]byte, error) { return s.nested(0) }
+
+// nested is skip for a value that stands in so many brackets, which count as open.
+func (s *scanner) nested(depth int) ([]byte, error) {
 	s.peek()
 	start := s.i
 	var open []byte // the brackets not closed yet
 	for {
-		opened, err := s.open(&open)
+		opened, err := s.open(&open, depth)
 		if err != nil {
 			return nil, err
 		}
@@ -249,10 +305,10 @@ func (s *scanner) skip() ([]byte, error) {
 }
 
 // open reads a value that is no bracket, or opens a bracket that is not empty; it reports the latter.
-func (s *scanner) open(open *[]byte) (bool, error) {
+func (s *scanner) open(open *[]byte, depth int) (bool, error) {
 	switch c := s.peek(); c {
 	case '{', '[':
-		if len(*open) >= maxDepth {
+		if depth+len(*open) >= maxDepth {
 			return false, s.fail("no deeper nesting")
 		}
 		s.i++
@@ -292,11 +348,15 @@ func (s *scanner) name() error {
 
 // unquote returns the text that raw, the inside of a JSON text, stands for. Lone surrogates and what is not UTF-8
 // become U+FFFD, as encoding/json has it.
-func unquote(raw []byte, escaped bool) string {
-	if !escaped && utf8.Valid(raw) {
+func unquote(raw []byte, plain bool) string {
+	if plain {
 		return string(raw)
 	}
-	out := make([]byte, 0, len(raw))
+	return string(appendUnquoted(nil, raw))
+}
+
+// appendUnquoted appends what unquote returns.
+func appendUnquoted(out, raw []byte) []byte {
 	for i := 0; i < len(raw); {
 		if raw[i] != '\\' {
 			r, n := utf8.DecodeRune(raw[i:])
@@ -334,7 +394,7 @@ func unquote(raw []byte, escaped bool) string {
 			out = append(out, c)
 		}
 	}
-	return string(out)
+	return out
 }
 
 // hex4 reads four hex digits; -1 where they are none.
