@@ -1,6 +1,7 @@
 package azureml
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -69,7 +70,7 @@ func (e *encoder) checkSize() error {
 }
 
 func (e *encoder) table(t *Table) error {
-	path := fmt.Sprintf("inputs[%q]", t.Name)
+	path := inputPath(t)
 	rows, err := checkTable(path, t)
 	if err != nil {
 		return err
@@ -83,61 +84,102 @@ func (e *encoder) table(t *Table) error {
 		e.buf = appendQuoted(e.buf, t.Columns[i].Name)
 	}
 	e.text(`],"Values":[`)
-	missing := make([]int, len(t.Columns)) // by column: the next entry of Missing
+	if err := e.rows(t, rows); err != nil {
+		return err
+	}
+	e.text("]}")
+	return e.checkSize()
+}
+
+func inputPath(t *Table) string { return "inputs[" + strconv.Quote(t.Name) + "]" }
+
+// rows appends the rows of a table that was checked.
+func (e *encoder) rows(t *Table, rows int) error {
+	gaps := newGaps(t.Columns)
 	for row := range rows {
 		if row > 0 {
 			e.text(",")
 		}
 		e.text("[")
-		for i := range t.Columns {
-			if i > 0 {
-				e.text(",")
-			}
+		if i := e.row(t.Columns, gaps, row); i >= 0 {
 			c := &t.Columns[i]
-			if m := missing[i]; m < len(c.Missing) && int(c.Missing[m]) == row {
-				missing[i]++
-				e.text("null")
-				continue
-			}
-			if !e.cell(c, row) {
-				return &InputError{fmt.Sprintf("%s.columns[%d]", path, i),
-					fmt.Sprintf("row %d of column %q is %v; only finite numbers can be sent, list the row in missing instead", row, c.Name, c.Doubles[row])}
-			}
+			return &InputError{fmt.Sprintf("%s.columns[%d]", inputPath(t), i),
+				fmt.Sprintf("row %d of column %q is %v; only finite numbers can be sent, list the row in missing instead", row, c.Name, c.Doubles[row])}
 		}
 		e.text("]")
 		if err := e.checkSize(); err != nil {
 			return err
 		}
 	}
-	e.text("]}")
-	return e.checkSize()
+	return nil
 }
 
-// cell appends one cell; it reports false for a number that JSON cannot hold.
-func (e *encoder) cell(c *Column, row int) bool {
-	switch c.Vector {
-	case Doubles:
-		f := c.Doubles[row]
-		if math.IsNaN(f) || math.IsInf(f, 0) {
-			return false
+// row appends the cells of a row. It returns the column of a number that JSON cannot hold, or -1.
+func (e *encoder) row(columns []Column, gaps []gap, row int) int {
+	b := e.buf
+	for i := range columns {
+		c := &columns[i]
+		if cap(b)-len(b) < maxNumber+1 {
+			b = slices.Grow(b, maxNumber+1)
 		}
-		e.buf = appendDouble(e.buf, f)
-	case Int64s:
-		n := c.Int64s[row]
-		if n > maxExact || n < -maxExact {
-			// A reader that parses numbers as doubles would change it.
-			e.text(`"`)
-			e.buf = strconv.AppendInt(e.buf, n, 10)
-			e.text(`"`)
-		} else {
-			e.buf = strconv.AppendInt(e.buf, n, 10)
+		vector := c.Vector
+		if gaps[i].row == row {
+			gaps[i].pass()
+			vector = NoVector
 		}
-	case Strings:
-		e.buf = appendQuoted(e.buf, c.Strings[row])
-	case Bools:
-		e.buf = strconv.AppendBool(e.buf, c.Bools[row])
+		switch vector {
+		case Doubles:
+			f := c.Doubles[row]
+			if f-f != 0 { // NaN and the infinities
+				return i
+			}
+			n := len(b)
+			b = b[:n+printDouble((*[maxNumber]byte)(b[n:n+maxNumber]), f)]
+		case Int64s:
+			if n := c.Int64s[row]; n > maxExact || n < -maxExact {
+				// A reader that parses numbers as doubles would change it.
+				b = append(b, '"')
+				b = strconv.AppendInt(b, n, 10)
+				b = append(b, '"')
+			} else {
+				at := len(b)
+				b = b[:at+printInt((*[maxNumber]byte)(b[at:at+maxNumber]), n)]
+			}
+		case Strings:
+			b = appendQuoted(b, c.Strings[row])
+		case Bools:
+			b = strconv.AppendBool(b, c.Bools[row])
+		default:
+			b = append(b, "null"...)
+		}
+		b = append(b, ',')
 	}
-	return true
+	if len(columns) > 0 {
+		b = b[:len(b)-1] // the last comma
+	}
+	e.buf = b
+	return -1
+}
+
+// gap is the next missing row of a column, and the ones behind it.
+type gap struct {
+	row  int // -1 behind the last
+	rest []uint32
+}
+
+func newGaps(columns []Column) []gap {
+	gaps := make([]gap, len(columns))
+	for i := range columns {
+		gaps[i].rest = columns[i].Missing
+		gaps[i].pass()
+	}
+	return gaps
+}
+
+func (g *gap) pass() {
+	if g.row = -1; len(g.rest) > 0 {
+		g.row, g.rest = int(g.rest[0]), g.rest[1:]
+	}
 }
 
 // checkTable returns the number of rows of a table that can be sent.
@@ -241,19 +283,10 @@ func (e *encoder) value(path string, v any, depth int) error {
 	return nil
 }
 
-// appendDouble appends the shortest decimal that reads back as f, in the notation that JSON writers agree on: plain
-// within [1e-6, 1e21), with an exponent outside.
+// appendDouble appends f, a finite number, as printDouble writes it.
 func appendDouble(dst []byte, f float64) []byte {
-	abs := math.Abs(f)
-	if abs == 0 || abs >= 1e-6 && abs < 1e21 {
-		return strconv.AppendFloat(dst, f, 'f', -1, 64)
-	}
-	dst = strconv.AppendFloat(dst, f, 'e', -1, 64)
-	if n := len(dst); dst[n-3] == '-' && dst[n-2] == '0' {
-		// strconv writes at least two digits of an exponent.
-		dst = append(dst[:n-2], dst[n-1])
-	}
-	return dst
+	dst = slices.Grow(dst, maxNumber)
+	return dst[:len(dst)+printDouble((*[maxNumber]byte)(dst[len(dst):len(dst)+maxNumber]), f)]
 }
 
 const hexDigits = "0123456789abcdef"
@@ -261,6 +294,31 @@ const hexDigits = "0123456789abcdef"
 // appendQuoted appends s as a JSON text. What is not UTF-8 becomes U+FFFD.
 func appendQuoted(dst []byte, s string) []byte {
 	dst = append(dst, '"')
+	start := len(dst)
+	dst = append(dst, s...)
+	if !plain(dst[start:]) {
+		dst = appendEscaped(dst[:start], s)
+	}
+	return append(dst, '"')
+}
+
+// plain reports whether b is a JSON text as it stands, and ASCII.
+func plain(b []byte) bool {
+	for ; len(b) >= 8; b = b[8:] {
+		if w := binary.LittleEndian.Uint64(b); special(w)|w&highs != 0 {
+			return false
+		}
+	}
+	for _, c := range b {
+		if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// appendEscaped appends what stands between the quotes.
+func appendEscaped(dst []byte, s string) []byte {
 	from := 0
 	for i := 0; i < len(s); {
 		b := s[i]
@@ -295,6 +353,5 @@ func appendQuoted(dst []byte, s string) []byte {
 		i++
 		from = i
 	}
-	dst = append(dst, s[from:]...)
-	return append(dst, '"')
+	return append(dst, s[from:]...)
 }
