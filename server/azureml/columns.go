@@ -254,14 +254,10 @@ func closed(b []byte, i int, quoted bool) bool {
 
 // readTruth reads a truth value at b[i:], which has five bytes. end is 0 if there is none.
 func readTruth(b []byte, i int, quoted bool) (isTrue bool, end int) {
-	first := b[i]
-	if quoted {
-		first |= 0x20
-	}
-	switch {
-	case first == 't' && string(b[i+1:i+4]) == "rue":
+	switch t, f := b[i:i+4], b[i:i+5]; {
+	case string(t) == "true" || quoted && string(t) == "True":
 		return true, i + 4
-	case first == 'f' && string(b[i+1:i+5]) == "alse":
+	case string(f) == "false" || quoted && string(f) == "False":
 		return false, i + 5
 	}
 	return false, 0
@@ -341,10 +337,7 @@ func (c *column) missing() {
 // text appends a quoted cell. Classic services quote every cell, whatever its type. A text where no type is declared is
 // a text.
 func (c *column) text(s *scanner, raw []byte, plain bool) {
-	if !plain {
-		s.scratch = appendUnquoted(s.scratch[:0], raw) // today's .NET writes the plus sign as \u002B
-		raw = s.scratch
-	}
+	raw = s.unescaped(raw, plain) // today's .NET writes the plus sign as \u002B
 	switch {
 	case c.Vector == Strings:
 		c.Strings = append(c.Strings, s.keep(raw))

@@ -191,23 +191,23 @@ func checkTable(path string, t *Table) (int, error) {
 	seen := make(map[string]int, len(t.Columns))
 	for i := range t.Columns {
 		c := &t.Columns[i]
-		at := fmt.Sprintf("%s.columns[%d]", path, i)
+		at := func() string { return fmt.Sprintf("%s.columns[%d]", path, i) }
 		if c.Vector == NoVector {
-			return 0, &InputError{at + ".values", fmt.Sprintf("column %q has no vector; one of doubles, int64s, strings, bools is needed", c.Name)}
+			return 0, &InputError{at() + ".values", fmt.Sprintf("column %q has no vector; one of doubles, int64s, strings, bools is needed", c.Name)}
 		}
 		if n := c.len(); n != rows {
-			return 0, &InputError{at + ".values", fmt.Sprintf("column %q has %d cells, column %q has %d; all columns of a table have the same length", c.Name, n, t.Columns[0].Name, rows)}
+			return 0, &InputError{at() + ".values", fmt.Sprintf("column %q has %d cells, column %q has %d; all columns of a table have the same length", c.Name, n, t.Columns[0].Name, rows)}
 		}
 		if first, ok := seen[c.Name]; ok {
-			return 0, &InputError{at + ".name", fmt.Sprintf("column name %q is that of columns[%d] too; names in a request are unique", c.Name, first)}
+			return 0, &InputError{at() + ".name", fmt.Sprintf("column name %q is that of columns[%d] too; names in a request are unique", c.Name, first)}
 		}
 		seen[c.Name] = i
 		for m, row := range c.Missing {
 			if int64(row) >= int64(rows) {
-				return 0, &InputError{fmt.Sprintf("%s.missing[%d]", at, m), fmt.Sprintf("row %d of column %q does not exist; the table has %d rows, counted from 0", row, c.Name, rows)}
+				return 0, &InputError{fmt.Sprintf("%s.missing[%d]", at(), m), fmt.Sprintf("row %d of column %q does not exist; the table has %d rows, counted from 0", row, c.Name, rows)}
 			}
 			if m > 0 && row <= c.Missing[m-1] {
-				return 0, &InputError{fmt.Sprintf("%s.missing[%d]", at, m), fmt.Sprintf("row %d of column %q comes after row %d; rows are listed once, in ascending order", row, c.Name, c.Missing[m-1])}
+				return 0, &InputError{fmt.Sprintf("%s.missing[%d]", at(), m), fmt.Sprintf("row %d of column %q comes after row %d; rows are listed once, in ascending order", row, c.Name, c.Missing[m-1])}
 			}
 		}
 	}

@@ -87,17 +87,17 @@ func printDouble(p *[maxNumber]byte, f float64) int {
 	at := int(math.Float64bits(f) >> 63)
 	// At most 15 digits: if n/10^8 is f then those are the shortest text for it, since decimals of up to 15 digits lie
 	// further apart than doubles do, and the test is exact, since n and 10^8 are doubles and division rounds correctly.
+	// Four digits on either side of the point are so common that they come first, for half the work.
+	if abs < 1e4 {
+		if n := int64(abs*1e4 + 0.5); float64(n)/1e4 == abs {
+			digits := digits8(uint64(n))
+			return printFraction(p, at+printHead(p, at, digits<<32), digits>>32)
+		}
+	}
 	if abs < 1e7 {
-		n := uint64(int64(abs*1e8 + 0.5))
-		if float64(int64(n))/1e8 == abs && (n >= 100 || n == 0) {
-			head, fraction := digits8(n/1e8), digits8(n%1e8)
-			at += printHead(p, at, head)
-			if fraction == 0 {
-				return at
-			}
-			p[at&31] = '.'
-			put8(p, at+1, fraction)
-			return at + 9 - bits.LeadingZeros64(fraction)/8
+		if n := int64(abs*1e8 + 0.5); float64(n)/1e8 == abs && n >= 100 {
+			head, fraction := digits8(uint64(n)/1e8), digits8(uint64(n)%1e8)
+			return printFraction(p, at+printHead(p, at, head), fraction)
 		}
 	} else if abs < 1e15 && math.Trunc(f) == f {
 		return printInt(p, int64(f))
@@ -108,6 +108,16 @@ func printDouble(p *[maxNumber]byte, f float64) int {
 		}
 	}
 	return len(appendRare(p[:0], f))
+}
+
+// printFraction writes the point and digits without trailing zeros, if there are any, to p[at:] and returns where they end.
+func printFraction(p *[maxNumber]byte, at int, digits uint64) int {
+	if digits == 0 {
+		return at
+	}
+	p[at&31] = '.'
+	put8(p, at+1, digits)
+	return at + 9 - bits.LeadingZeros64(digits)/8
 }
 
 // shortest returns the shortest decimal n/10^scale that rounds to f, and the one nearest to f among those, for f in
@@ -187,7 +197,7 @@ var powersOf10 = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 
 // number, has too many digits or stands too near to the end of b is left to others. What follows the number is the
 // caller's to check; it is no digit.
 func readDecimal(b []byte, i int) (w uint64, scale int, minus uint64, end int) {
-	if len(b)-i < 24 { // a sign, 20 digits and what follows
+	if len(b)-i < 24 { // more than a sign, eight digits, a point and eight digits need
 		return 0, 0, 0, 0
 	}
 	if b[i] == '-' {
@@ -206,12 +216,12 @@ func readDecimal(b []byte, i int) (w uint64, scale int, minus uint64, end int) {
 			return 0, 0, 0, 0
 		}
 	}
-	if b[i] != '.' {
+	if i == len(b) || b[i] != '.' {
 		return w, 0, minus, i
 	}
 	i++
 	if w >= 1e11 || len(b)-i < 8 {
-		return 0, 0, 0, 0
+		return 0, 0, 0, 0 // the next eight digits might not fit in, or are not there
 	}
 	digits = load(b[i:])
 	n = leading(digits)
@@ -230,19 +240,21 @@ func readDecimal(b []byte, i int) (w uint64, scale int, minus uint64, end int) {
 	return w, scale, minus, i
 }
 
-// tooMany stands for digits that 64 bits do not hold.
+// tooMany stands for digits that 64 bits do not hold, or that stand too near to the end.
 const tooMany = math.MaxUint64
 
-// moreDigits reads on from b[i], behind digits that make up w < 10^19.
+// moreDigits reads on from b[i], behind digits that make up w < 10^16: eight at once, then one by one, since hardly more
+// than two follow.
 func moreDigits(b []byte, i int, w uint64) (uint64, int) {
-	if len(b)-i >= 8 && w < 1e11 {
-		digits := load(b[i:])
-		n := leading(digits)
-		w = w*(powersOf5[n]<<n) + value8(digits<<(64-8*n))
-		i += int(n)
-		if n < 8 {
-			return w, i
-		}
+	if len(b)-i < 8 || w >= 1e11 {
+		return tooMany, i
+	}
+	digits := load(b[i:])
+	n := leading(digits)
+	w = w*(powersOf5[n]<<n) + value8(digits<<(64-8*n))
+	i += int(n)
+	if n < 8 {
+		return w, i
 	}
 	for ; i < len(b) && b[i]-'0' <= 9; i++ {
 		if w >= 1e18 {

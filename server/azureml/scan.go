@@ -35,17 +35,20 @@ type scanner struct {
 	scratch  []byte          // a text without its escapes
 }
 
-// chunk is the size of the pieces of memory, in bytes, that texts are put into.
-const chunk = 64 << 10
+// Texts are put into pieces of memory of so many bytes: each twice as large as the one before.
+const (
+	firstPiece = 1 << 10
+	lastPiece  = 64 << 10
+)
 
 // keep returns raw as a string. Texts share pieces of memory, none of them that of the answer.
 func (s *scanner) keep(raw []byte) string {
-	if len(raw) > chunk/8 {
+	if len(raw) > lastPiece/8 {
 		return string(raw)
 	}
-	if s.kept.Cap()-s.kept.Len() < len(raw) {
+	if room := s.kept.Cap(); room-s.kept.Len() < len(raw) {
 		s.kept.Reset() // which leaves what was kept to those who have it
-		s.kept.Grow(min(chunk, len(raw)+len(s.b)-s.i))
+		s.kept.Grow(max(len(raw), min(max(2*room, firstPiece), lastPiece, len(raw)+len(s.b)-s.i)))
 	}
 	from := s.kept.Len()
 	s.kept.Write(raw)
@@ -142,7 +145,7 @@ func (s *scanner) texts() (list []string, odd bool, err error) {
 			return err
 		}
 		raw, plain, err := s.quoted()
-		list = append(list, unquote(raw, plain))
+		list = append(list, s.keep(s.unescaped(raw, plain)))
 		return err
 	})
 	return list, odd, err
@@ -353,6 +356,15 @@ func unquote(raw []byte, plain bool) string {
 		return string(raw)
 	}
 	return string(appendUnquoted(nil, raw))
+}
+
+// unescaped is unquote without a string of its own: what it returns is good until the next text.
+func (s *scanner) unescaped(raw []byte, plain bool) []byte {
+	if plain {
+		return raw
+	}
+	s.scratch = appendUnquoted(s.scratch[:0], raw)
+	return s.scratch
 }
 
 // appendUnquoted appends what unquote returns.
