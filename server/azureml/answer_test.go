@@ -64,7 +64,11 @@ func TestAnswerTexts(t *testing.T) {
 		"\"a\xffb\"":                       "a\ufffdb",
 		"\"\xe2\x82\\n\xed\xa0\x80\"":      "\ufffd\ufffd\n\ufffd\ufffd\ufffd",
 	} {
-		wantTables(t, one("String", `[[`+quoted+`]]`), table("o", 1, typed("String", texts("c", want))))
+		for n := range 17 { // texts are looked at by eight bytes
+			around := strings.Repeat("x", n)
+			inside := quoted[1 : len(quoted)-1]
+			wantTables(t, one("String", `[["`+around+inside+around+`"]]`), table("o", 1, typed("String", texts("c", around+want+around))))
+		}
 	}
 	// What is nested comes as it stands, except that a text must be UTF-8.
 	wantTables(t, one("String", "[[ {\"a\\u0041\" : [1.50,\t\"\xff\"]} ]]"), table("o", 1, typed("String", texts("c", "{\"a\\u0041\" : [1.50,\t\"\ufffd\"]}"))))
@@ -187,6 +191,17 @@ func TestNesting(t *testing.T) {
 			case !accepted && (!errors.As(err, &syntax) || syntax.Want != "no deeper nesting" || syntax.Offset != 5+10_000*len(brackets[:1]+inside)):
 				t.Errorf("%s nested %d deep: %v, want it refused at its 10,001st bracket", brackets, depth, err)
 			}
+		}
+	}
+}
+
+// The bound counts from the list of rows, also for a cell that is read by itself.
+func TestNestingOfCells(t *testing.T) {
+	for depth, accepted := range map[int]bool{9_998: true, 9_999: false} {
+		_, err := azureml.ParseAnswer(one("String", "[["+strings.Repeat("[", depth)+strings.Repeat("]", depth)+"]]"))
+		var syntax *azureml.SyntaxError
+		if accepted && err != nil || !accepted && (!errors.As(err, &syntax) || syntax.Want != "no deeper nesting") {
+			t.Errorf("a cell nested %d deep: %v", depth, err)
 		}
 	}
 }

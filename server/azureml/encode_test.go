@@ -155,6 +155,10 @@ func TestTexts(t *testing.T) {
 		if err := json.Unmarshal([]byte(got), &back); err != nil || back != string([]rune(in)) {
 			t.Errorf("%q reads back as %q, %v", in, back, err)
 		}
+		for n := range 17 { // texts are looked at by eight bytes
+			around := strings.Repeat("x", n)
+			wantText(t, "the cell among others", cell(t, texts("s", around+in+around)), want[:1]+around+want[1:len(want)-1]+around+want[len(want)-1:])
+		}
 	}
 }
 

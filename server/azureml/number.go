@@ -140,13 +140,13 @@ func shortest(f float64) (n uint64, scale int, ok bool) {
 	rest := lo & (1<<shift - 1)
 	tens := n / 10
 	above := (n-10*tens)<<shift + rest // how far f lies above 10*tens
-	half := powersOf5[scale]           // of the span, doubled as what it is compared with
+	half := powersOf5[scale]           // of the span, doubled as what it is compared with; never equal to it, as it is odd
 	switch {
 	case b&(1<<52-1) == 0 || 2*rest == 1<<shift:
 		return 0, 0, false
-	case within(2*above, half, m):
+	case 2*above < half:
 		return 10 * tens, scale, true
-	case within(2*(10<<shift-above), half, m):
+	case 2*(10<<shift-above) < half:
 		return 10*tens + 10, scale, true
 	case 2*rest > 1<<shift:
 		n++
@@ -156,11 +156,6 @@ func shortest(f float64) (n uint64, scale int, ok bool) {
 
 // scaleOf returns -e*log10(2), rounded up.
 func scaleOf(e int) int { return -(e * 1233 >> 12) }
-
-// within reports whether a decimal that lies so far from m rounds to it: from halfway, to even.
-func within(distance, half, m uint64) bool {
-	return distance < half || distance == half && m&1 == 0
-}
 
 // printScaled writes n/10^scale, which is no integer, without trailing zeros to p[at:] and returns where it ends. n has
 // 16 or 17 digits, scale is 1 to 22.
