@@ -42,9 +42,14 @@ type executeCmd struct {
 type target struct {
 	Address string `default:"127.0.0.1:9090" placeholder:"ADDR" help:"The service's gRPC address."`
 	REST    string `name:"rest" placeholder:"URL" help:"Call this base URL over REST instead, for example http://127.0.0.1:8080."`
+	credential
+}
+
+// credential says as whom a service is called, and how it is trusted.
+type credential struct {
 	Key     string `placeholder:"KEY" help:"AzureML API key; better as AMLGATE_KEY, since others on this machine see arguments."`
 	KeyFile string `type:"existingfile" placeholder:"FILE" help:"File that holds the key."`
-	TLS     bool   `help:"Speak TLS to --address."`
+	TLS     bool   `help:"Speak TLS over gRPC."`
 	TLSCA   string `name:"tls-ca" type:"existingfile" placeholder:"FILE" help:"Trust these certificates (PEM) instead of the system's; implies --tls."`
 }
 
@@ -93,8 +98,7 @@ func (c *executeCmd) request(stdin io.Reader) ([]byte, error) {
 	case text[0] == '[' && json.Valid(text):
 		return json.Marshal(map[string]any{"Inputs": map[string]any{c.InputName: json.RawMessage(text)}, "GlobalParameters": parameters})
 	}
-	// Blanks at the ends of lines are data; only the file's last lines are not.
-	table, err := readCSV(bytes.TrimRight(bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")), "\r\n"), c.InputName)
+	table, err := readCSV(raw, c.InputName)
 	if err != nil {
 		return nil, fmt.Errorf("--input: %w", err)
 	}
@@ -141,7 +145,7 @@ func (c *executeCmd) execute(ctx context.Context, body []byte) ([]byte, error) {
 }
 
 // key returns the API key, from wherever it was given.
-func (t *target) key() (string, error) {
+func (t *credential) key() (string, error) {
 	if t.KeyFile == "" {
 		return t.Key, nil
 	}
@@ -156,7 +160,7 @@ func (t *target) key() (string, error) {
 }
 
 // certificates returns how to trust the service.
-func (t *target) certificates() (*tls.Config, error) {
+func (t *credential) certificates() (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if t.TLSCA == "" {
 		return config, nil

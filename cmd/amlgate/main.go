@@ -22,6 +22,7 @@ type cli struct {
 	Emulator emulatorCmd `cmd:"" help:"Run an AzureML to try things on."`
 	Execute  executeCmd  `cmd:"" help:"Score data and print the answer."`
 	Job      jobCmd      `cmd:"" help:"Run and watch batch jobs."`
+	Bench    benchCmd    `cmd:"" help:"Load a service with scoring calls and measure it."`
 
 	Version kong.VersionFlag `help:"Print the version and leave."`
 }

@@ -16,6 +16,8 @@ import (
 // readCSV reads a CSV with a header line into a table of texts, as every generated AzureML sample sends them: the
 // service converts by its own schema. An empty cell is a missing one, as in AzureML's own CSV reader.
 func readCSV(text []byte, name string) (azureml.Table, error) {
+	// Blanks at the ends of lines are data; only the file's last lines are not.
+	text = bytes.TrimRight(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")), "\r\n")
 	r := csv.NewReader(bytes.NewReader(text))
 	header, err := r.Read()
 	if err != nil {
