@@ -125,19 +125,25 @@ func (n *kid) await(ready func(output string) bool) error {
 	return fmt.Errorf("%s is not ready after 20 s", n.name)
 }
 
-// stop ends all processes and waits for them.
+// end ends a process and waits for it.
+func (n *kid) end() error {
+	_ = n.stdin.Close()
+	_ = n.cmd.Process.Signal(syscall.SIGTERM) // an error says that it has ended
+	select {
+	case <-n.ended:
+		return nil
+	case <-time.After(10 * time.Second):
+		_ = n.cmd.Process.Kill()
+		<-n.ended
+		return fmt.Errorf("%s did not end on SIGTERM", n.name)
+	}
+}
+
+// stop ends all processes and removes their files.
 func (k *kids) stop() error {
 	var failed []error
 	for _, n := range slices.Backward(k.all) {
-		_ = n.stdin.Close()
-		_ = n.cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-n.ended:
-		case <-time.After(10 * time.Second):
-			_ = n.cmd.Process.Kill()
-			<-n.ended
-			failed = append(failed, fmt.Errorf("%s did not end on SIGTERM", n.name))
-		}
+		failed = append(failed, n.end())
 	}
 	return errors.Join(append(failed, os.RemoveAll(k.dir))...)
 }

@@ -4,6 +4,9 @@
 //
 //	go run ./cmd/benchkit -rounds 3 -seconds 3 -out DIR
 //
+// Three further modes: -sweep for throughput against latency, -fixed-rate for the latency that a proxy adds, -memory for
+// what 256 large calls at a time take. -plot draws what -sweep and the rounds have left in DIR.
+//
 // It starts everything itself, an upstream with precomputed answers included, on loopback, and ends it again. Every round
 // measures every target once at each size, one after the other, so that the ratios of a round come from the same minutes
 // of the machine. On a shared machine, the proxy's CPU time a call and its ratio to another target in the same round are
@@ -37,13 +40,15 @@ type options struct {
 	also            map[string]string
 	memory, sweep   bool
 	fixedRate       float64
-	plot            bool
+	plot, more      bool
+	picture         string
 }
 
 // roles are what the command becomes when it starts itself.
 var roles = map[string]func([]string) error{
 	"upstream":     upstream,
 	"reverseproxy": reverseProxy,
+	"grpc-struct":  structService,
 }
 
 func main() {
@@ -75,7 +80,7 @@ func parse(args []string) (*options, error) {
 	f.IntVar(&o.concurrency, "concurrency", 32, "calls under way at a time")
 	f.StringVar(&o.out, "out", "", "`folder` for results.tsv, table.md and the picture (required)")
 	f.StringVar(&o.only, "only", "", "measure these `targets`, comma separated; a name that ends in * stands for all that begin so")
-	f.StringVar(&o.sizes, "sizes", "small,medium,large", "`sizes` to measure; there are large-full and large-classic too")
+	f.StringVar(&o.sizes, "sizes", "", "`sizes` to measure, comma separated: small,medium,large where empty; there are large-full and large-classic too")
 	f.StringVar(&o.amlgate, "amlgate", "", "amlgate's program `file`; built from this tree where empty")
 	f.StringVar(&o.flags, "amlgate-flags", "", "further `flags` of amlgate serve, separated by blanks")
 	f.Func("also", "measure another amlgate beside, `NAME=FILE`; may be repeated", func(s string) error {
@@ -87,9 +92,11 @@ func parse(args []string) (*options, error) {
 		return nil
 	})
 	f.BoolVar(&o.memory, "memory", false, "measure memory instead: 256 large calls at a time")
-	f.BoolVar(&o.sweep, "sweep", false, "measure throughput against latency instead, at medium size and 1 to 128 calls at a time")
-	f.Float64Var(&o.fixedRate, "fixed-rate", 0, "measure added latency instead, at this many calls a second")
-	f.BoolVar(&o.plot, "plot", false, "measure nothing: draw the picture of what is in the folder again")
+	f.BoolVar(&o.sweep, "sweep", false, "measure throughput against latency instead, at 1 to 128 calls at a time, medium where -sizes is empty")
+	f.Float64Var(&o.fixedRate, "fixed-rate", 0, "measure added latency instead, at this many calls a `second`, small where -sizes is empty")
+	f.BoolVar(&o.more, "more", false, "add rounds to those that the folder has")
+	f.BoolVar(&o.plot, "plot", false, "measure nothing: draw the picture of what is in the folder")
+	f.StringVar(&o.picture, "picture", "", "`file` for the picture, .svg or .png; picture.svg in the folder where empty")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}

@@ -12,20 +12,21 @@ import (
 // result is one target at one size in one round.
 type result struct {
 	target, size string
+	concurrency  int // calls under way at a time
 	round        int
 	rate         float64 // good answers a second
 	p50, p99     float64 // milliseconds
 	cpu          float64 // microseconds a call; 0 where no proxy is in the way
 	rss          float64 // MiB
-	bad          int     // calls without a good answer
+	bad          int     // calls without a good answer, or not sent when due
 }
 
 // columns are results.tsv's.
-var columns = []string{"target", "size", "round", "calls_per_s", "p50_ms", "p99_ms", "cpu_us", "rss_mib", "bad"}
+var columns = []string{"target", "size", "concurrency", "round", "calls_per_s", "p50_ms", "p99_ms", "cpu_us", "rss_mib", "bad"}
 
 func (r *result) fields() []string {
 	f := func(v float64, digits int) string { return strconv.FormatFloat(v, 'f', digits, 64) }
-	return []string{r.target, r.size, strconv.Itoa(r.round), f(r.rate, 1), f(r.p50, 3), f(r.p99, 3), f(r.cpu, 2), f(r.rss, 1), strconv.Itoa(r.bad)}
+	return []string{r.target, r.size, strconv.Itoa(r.concurrency), strconv.Itoa(r.round), f(r.rate, 1), f(r.p50, 3), f(r.p99, 3), f(r.cpu, 2), f(r.rss, 1), strconv.Itoa(r.bad)}
 }
 
 // writeResults writes results as a TSV with a line of names.
@@ -60,12 +61,13 @@ func readResults(r io.Reader) ([]result, error) {
 	for i, line := range lines[1:] {
 		r := &results[i]
 		r.target, r.size = line[0], line[1]
-		var errs [7]error
-		r.round, errs[0] = strconv.Atoi(line[2])
+		errs := make([]error, len(columns)-2)
+		r.concurrency, errs[0] = strconv.Atoi(line[2])
+		r.round, errs[1] = strconv.Atoi(line[3])
 		for j, v := range []*float64{&r.rate, &r.p50, &r.p99, &r.cpu, &r.rss} {
-			*v, errs[j+1] = strconv.ParseFloat(line[j+3], 64)
+			*v, errs[j+2] = strconv.ParseFloat(line[j+4], 64)
 		}
-		r.bad, errs[6] = strconv.Atoi(line[8])
+		r.bad, errs[7] = strconv.Atoi(line[9])
 		for j, err := range errs {
 			if err != nil {
 				return nil, fmt.Errorf("line %d, %s: %w", i+2, columns[j+2], err)
@@ -144,7 +146,7 @@ func peerOf(target, peer string) string {
 // markdown writes a table a size: medians over the rounds, and ratios paired per round as median (least to most).
 func (t table) markdown(w io.Writer) error {
 	for _, size := range t.sizes() {
-		_, err := fmt.Fprintf(w, "### %s\n\n| target | calls/s | p50 ms | p99 ms | CPU us a call | to ReverseProxy | to nginx | RSS MiB | bad |\n|---|---|---|---|---|---|---|---|---|\n", size)
+		_, err := fmt.Fprintf(w, "### %s\n\n| target | calls/s | p50 ms | p99 ms | CPU us a call | to ReverseProxy | to nginx | to grpc-struct | RSS MiB | bad |\n|---|---|---|---|---|---|---|---|---|---|\n", size)
 		if err != nil {
 			return err
 		}
@@ -166,24 +168,36 @@ func (t table) markdown(w io.Writer) error {
 
 // row is one line of a table.
 func (t table) row(target, size string, rounds []result) string {
-	of := func(value func(*result) float64) float64 {
-		values := make([]float64, len(rounds))
-		for i := range rounds {
-			values[i] = value(&rounds[i])
-		}
-		return median(values)
-	}
 	bad := 0
 	for _, r := range rounds {
 		bad += r.bad
 	}
 	cpu, rss := "-", "-"
-	if v := of(func(r *result) float64 { return r.cpu }); v > 0 {
-		cpu, rss = strconv.FormatFloat(v, 'f', 1, 64), strconv.FormatFloat(of(func(r *result) float64 { return r.rss }), 'f', 0, 64)
+	if v := medianOf(rounds, cpuOf); v > 0 {
+		cpu, rss = strconv.FormatFloat(v, 'f', 1, 64), strconv.FormatFloat(medianOf(rounds, rssOf), 'f', 0, 64)
 	}
-	return fmt.Sprintf("| %s | %.0f | %.2f | %.2f | %s | %s | %s | %s | %d |\n", target,
-		of(func(r *result) float64 { return r.rate }), of(func(r *result) float64 { return r.p50 }), of(func(r *result) float64 { return r.p99 }),
-		cpu, ratioText(t.ratios(target, peerOf(target, "reverseproxy"), size)), ratioText(t.ratios(target, peerOf(target, "nginx"), size)), rss, bad)
+	structs := "-" // what parses nothing is not compared with what does
+	if strings.Contains(target, "-grpc-tables") {
+		structs = ratioText(t.ratios(target, "grpc-struct", size))
+	}
+	return fmt.Sprintf("| %s | %.0f | %.2f | %.2f | %s | %s | %s | %s | %s | %d |\n", target,
+		medianOf(rounds, rateOf), medianOf(rounds, p50Of), medianOf(rounds, p99Of), cpu,
+		ratioText(t.ratios(target, peerOf(target, "reverseproxy"), size)), ratioText(t.ratios(target, peerOf(target, "nginx"), size)), structs, rss, bad)
+}
+
+func rateOf(r *result) float64 { return r.rate }
+func p50Of(r *result) float64  { return r.p50 }
+func p99Of(r *result) float64  { return r.p99 }
+func cpuOf(r *result) float64  { return r.cpu }
+func rssOf(r *result) float64  { return r.rss }
+
+// medianOf is the median of a value over rounds.
+func medianOf(rounds []result, value func(*result) float64) float64 {
+	values := make([]float64, len(rounds))
+	for i := range rounds {
+		values[i] = value(&rounds[i])
+	}
+	return median(values)
 }
 
 // ratioText is the median of ratios, with the least and the most where there are several.
@@ -192,7 +206,7 @@ func ratioText(ratios []float64) string {
 	case 0:
 		return "-"
 	case 1:
-		return fmt.Sprintf("%.2f", ratios[0])
+		return fmt.Sprintf("%.3g", ratios[0])
 	}
-	return fmt.Sprintf("%.2f (%.2f to %.2f)", median(ratios), slices.Min(ratios), slices.Max(ratios))
+	return fmt.Sprintf("%.3g (%.3g to %.3g)", median(ratios), slices.Min(ratios), slices.Max(ratios))
 }

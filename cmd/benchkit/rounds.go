@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/amlgate/amlgate/cmd/internal/load"
@@ -18,101 +21,147 @@ func run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
+	if o.plot {
+		return paint(o)
+	}
 	k, err := newKids()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, k.stop()) }()
+	switch {
+	case o.memory:
+		return measureMemory(ctx, k, o)
+	case o.sweep:
+		return measureSweep(ctx, k, o)
+	case o.fixedRate > 0:
+		return measureFixedRate(ctx, k, o)
+	}
 	return measureRounds(ctx, k, o)
 }
 
 // measureRounds measures every target at every size, in rounds.
 func measureRounds(ctx context.Context, k *kids, o *options) error {
-	sizes, err := o.chosen()
+	plan := load.Plan{Concurrency: o.concurrency, Duration: o.window()}
+	t, err := inRounds(ctx, k, o, "results.tsv", "small,medium,large", []load.Plan{plan})
 	if err != nil {
 		return err
+	}
+	return write(filepath.Join(o.out, "table.md"), t.markdown)
+}
+
+// window is how long each target is measured.
+func (o *options) window() time.Duration { return time.Duration(o.seconds) * time.Second }
+
+// inRounds measures every target at every size with every plan, in rounds, and keeps the results in a file of the folder.
+func inRounds(ctx context.Context, k *kids, o *options, file, usual string, plans []load.Plan) (table, error) {
+	sizes, err := o.chosen(usual)
+	if err != nil {
+		return table{}, err
+	}
+	file = filepath.Join(o.out, file)
+	var results []result
+	before := 0
+	if o.more {
+		if results, err = readFile(file); err != nil {
+			return table{}, err
+		}
+		for _, r := range results {
+			before = max(before, r.round)
+		}
 	}
 	targets, err := startTargets(ctx, k, o)
 	if err != nil {
-		return err
+		return table{}, err
 	}
-	var results []result
-	for round := 1; round <= o.rounds; round++ {
+	for round := before + 1; round <= before+o.rounds; round++ {
 		for _, size := range sizes {
-			for i := range targets {
-				// Each round begins with another target, so that none always comes after the same one.
-				t := targets[(i+round-1)%len(targets)]
-				report, err := measure(ctx, t, size, load.Plan{Concurrency: o.concurrency, Duration: time.Duration(o.seconds) * time.Second}, o.warmup)
-				if err != nil {
-					return fmt.Errorf("%s, %s: %w", t.name, size.Name, err)
+			for _, plan := range plans {
+				for i := range targets {
+					// Each round begins with another target, so that none always comes after the same one.
+					r, err := measure(ctx, targets[(i+round-1)%len(targets)], size, plan, o.warmup, round)
+					if err != nil {
+						return table{}, err
+					}
+					results = append(results, r)
 				}
-				results = append(results, newResult(t.name, size.Name, round, report))
-				tellResult(os.Stderr, &results[len(results)-1], report)
 			}
 		}
 	}
-	return save(o.out, ordered(results, targets))
+	t := table{ordered(results, targets)}
+	return t, write(file, func(w io.Writer) error { return writeResults(w, t.results) })
 }
 
-// measure loads a target twice, and reports on the second time.
-func measure(ctx context.Context, t *target, size load.Size, plan load.Plan, warmup time.Duration) (*load.Report, error) {
+// measure loads a target twice, and returns the second time's result.
+func measure(ctx context.Context, t *target, size load.Size, plan load.Plan, warmup time.Duration, round int) (result, error) {
+	failed := func(err error) (result, error) {
+		return result{}, fmt.Errorf("%s, %s: %w", t.name, size.Name, err)
+	}
 	at, err := t.open(size, plan.Concurrency)
 	if err != nil {
-		return nil, err
+		return failed(err)
 	}
 	defer at.Close()
 	warm := plan
-	warm.Duration, warm.Requests = warmup, 0
+	warm.Duration = warmup
 	if _, err := load.Run(ctx, at, warm, nil); err != nil {
-		return nil, err
+		return failed(err)
 	}
 	plan.PIDs = t.pids()
 	report, err := load.Run(ctx, at, plan, nil)
-	if err == nil {
-		err = ctx.Err()
+	if err = cmp.Or(err, ctx.Err()); err != nil {
+		return failed(err)
 	}
-	return report, err
-}
-
-func newResult(target, size string, round int, r *load.Report) result {
-	return result{
-		target: target, size: size, round: round, rate: r.Rate,
-		p50: millis(r.Quantile(0.5)), p99: millis(r.Quantile(0.99)),
-		cpu: r.CPUPerCall(), rss: float64(r.RSS) / (1 << 20), bad: r.Calls - r.Good,
+	r := result{
+		target: t.name, size: size.Name, concurrency: plan.Concurrency, round: round, rate: report.Rate,
+		p50: millis(report.Quantile(0.5)), p99: millis(report.Quantile(0.99)),
+		cpu: report.CPUPerCall(), rss: float64(report.RSS) / (1 << 20), bad: report.Calls - report.Good + report.Behind,
 	}
+	tellResult(os.Stderr, &r, report)
+	return r, nil
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // tellResult prints a line as soon as it is measured.
 func tellResult(w io.Writer, r *result, report *load.Report) {
-	_, _ = fmt.Fprintf(w, "round %d  %-13s  %-26s %8.0f calls/s  p50 %7.2f ms  p99 %7.2f ms  CPU %8.1f us  RSS %4.0f MiB  bad %d",
-		r.round, r.size, r.target, r.rate, r.p50, r.p99, r.cpu, r.rss, r.bad)
+	_, _ = fmt.Fprintf(w, "round %d  %-13s  %3d x %-26s %8.0f calls/s  p50 %7.2f ms  p99 %7.2f ms  CPU %8.1f us  RSS %4.0f MiB  bad %d",
+		r.round, r.size, r.concurrency, r.target, r.rate, r.p50, r.p99, r.cpu, r.rss, r.bad)
 	for _, f := range report.Failures {
 		_, _ = fmt.Fprintf(w, "; %d x %s %s", f.Count, f.Kind, f.Detail)
 	}
 	_, _ = fmt.Fprintln(w)
 }
 
-// ordered puts results into the order of the targets, whatever order they were measured in.
+// ordered puts results into the order of the targets, whatever order they were measured in; those of targets that were
+// measured in other runs come last.
 func ordered(results []result, targets []*target) []result {
-	var out []result
-	for _, t := range targets {
-		for _, r := range results {
-			if r.target == t.name {
-				out = append(out, r)
-			}
+	rank := func(r result) int {
+		i := slices.IndexFunc(targets, func(t *target) bool { return t.name == r.target })
+		if i < 0 {
+			return len(targets)
 		}
+		return i
 	}
-	return out
+	slices.SortStableFunc(results, func(a, b result) int { return cmp.Compare(rank(a), rank(b)) })
+	return results
 }
 
-// save writes the results and the tables made of them.
-func save(dir string, results []result) error {
-	if err := write(filepath.Join(dir, "results.tsv"), func(w io.Writer) error { return writeResults(w, results) }); err != nil {
-		return err
+// readFile reads results that an earlier run left; none is an empty list.
+func readFile(name string) ([]result, error) {
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	return write(filepath.Join(dir, "table.md"), table{results}.markdown)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	results, err := readResults(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return results, nil
 }
 
 // write makes a file of what fill writes.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -34,7 +35,7 @@ func (t *target) pids() []int {
 const overTLS = "-tls"
 
 // names of targets, in the order of tables; those of further amlgates come behind amlgate's own.
-var peers = []string{"direct", "reverseproxy", "nginx"}
+var peers = []string{"direct", "reverseproxy", "nginx", "grpc-struct"}
 
 // lanes are the ways through amlgate: over REST, over gRPC with JSON, over gRPC with tables.
 var lanes = []string{"", "-grpc-json", "-grpc-tables"}
@@ -98,7 +99,7 @@ func (s *starter) upstream(suffix string) (address, ca string, err error) {
 // peer starts one of the peers, if it is wanted.
 func (s *starter) peer(name, suffix string) error {
 	full := name + suffix
-	if !s.options.wants(full) || name == "direct" && suffix != "" {
+	if !s.options.wants(full) || suffix != "" && (name == "direct" || name == "grpc-struct") {
 		return nil
 	}
 	upstream, ca, err := s.upstream(suffix)
@@ -110,6 +111,8 @@ func (s *starter) peer(name, suffix string) error {
 	switch name {
 	case "reverseproxy":
 		via, err = s.kids.startRole(full, name, "-upstream", baseURL(upstream, ca), "-ca", ca)
+	case "grpc-struct":
+		via, err = s.kids.startRole(full, name, "-upstream", baseURL(upstream, ca))
 	case "nginx":
 		program, missing := exec.LookPath("nginx")
 		if missing != nil {
@@ -124,6 +127,9 @@ func (s *starter) peer(name, suffix string) error {
 		address = via.address
 	}
 	s.targets = append(s.targets, &target{full, via, func(size load.Size, concurrency int) (*load.Target, error) {
+		if name == "grpc-struct" {
+			return openStruct(address, size, concurrency)
+		}
 		return load.NewREST("http://"+address, caller(size, false), size.Request(), concurrency)
 	}})
 	return nil
@@ -221,10 +227,10 @@ func (o *options) wants(name string) bool {
 	return false
 }
 
-// chosen returns the sizes of -sizes.
-func (o *options) chosen() ([]load.Size, error) {
+// chosen returns the sizes of -sizes, the usual ones where it is empty.
+func (o *options) chosen(usual string) ([]load.Size, error) {
 	var sizes []load.Size
-	for name := range strings.SplitSeq(o.sizes, ",") {
+	for name := range strings.SplitSeq(cmp.Or(o.sizes, usual), ",") {
 		i := slices.IndexFunc(load.Sizes, func(s load.Size) bool { return s.Name == name })
 		if i < 0 {
 			return nil, fmt.Errorf("-sizes: there is no size %q", name)

@@ -8,6 +8,8 @@
 // latency is counted from there. An open loop (Plan.Rate above 0) has calls due at fixed moments, and latency is counted
 // from the moment a call was due, whenever it was sent: a service that stalls makes the calls behind it late, and that
 // shows. Calls that were due and could not be sent before the time was up are counted with the latency they had by then.
+// One thing is left out: where a worker was waiting already and its timer woke it up to 2 ms late, which Go's timers are
+// on an idle machine, latency is counted from there.
 //
 // Calls that are under way when the time is up are waited for and count, so that the CPU time of the window belongs to the
 // calls of the report; the rate is that of the calls that ended in time.

@@ -21,7 +21,7 @@ import (
 const MaxMessage = 1 << 30
 
 // NewGRPC returns a target at a gRPC address that is sent req, its workspace and service filled in from c. The workers
-// share the connections. Messages are not built and taken apart for every call, so that the load stays cheap.
+// share the connections.
 func NewGRPC(address string, c Call, req *v1.ExecuteRequest, connections int) (*Target, error) {
 	req = proto.CloneOf(req)
 	req.Workspace, req.Service = c.Workspace, c.Service
@@ -31,8 +31,14 @@ func NewGRPC(address string, c Call, req *v1.ExecuteRequest, connections int) (*
 	if err != nil {
 		return nil, err
 	}
-	g := &grpcTarget{call: c, wire: wire, metadata: metadata.MD{}}
-	g.answers.check = checkMessage(tables)
+	return NewMethod(address, c, v1.ScoringService_Execute_FullMethodName, wire, checkMessage(tables), connections)
+}
+
+// NewMethod is NewGRPC for any unary method: it is sent wire, a message already, and check says what is wrong with an
+// answer's bytes, nil for nothing. Messages are not built and taken apart for every call, so that the load stays cheap.
+func NewMethod(address string, c Call, method string, wire []byte, check func([]byte) error, connections int) (*Target, error) {
+	g := &grpcTarget{call: c, method: method, wire: wire, metadata: metadata.MD{}}
+	g.answers.check = check
 	if c.Key != "" {
 		g.metadata.Set("authorization", "Bearer "+c.Key)
 	}
@@ -58,6 +64,7 @@ func NewGRPC(address string, c Call, req *v1.ExecuteRequest, connections int) (*
 // grpcTarget is a service over gRPC.
 type grpcTarget struct {
 	call     Call
+	method   string
 	wire     []byte
 	metadata metadata.MD
 	answers  answers
@@ -68,7 +75,7 @@ func (t *grpcTarget) execute(ctx context.Context, worker int) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, t.call.Timeout)
 	defer cancel()
 	answer := message{answers: &t.answers}
-	err := t.conns[worker%len(t.conns)].Invoke(metadata.NewOutgoingContext(ctx, t.metadata), v1.ScoringService_Execute_FullMethodName, t.wire, &answer)
+	err := t.conns[worker%len(t.conns)].Invoke(metadata.NewOutgoingContext(ctx, t.metadata), t.method, t.wire, &answer)
 	outcome := Outcome{Sent: len(t.wire), Received: answer.size}
 	if err != nil {
 		st := status.Convert(err)

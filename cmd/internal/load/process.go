@@ -18,6 +18,12 @@ type usage struct {
 	rss int64
 }
 
+// RSS returns the memory that processes and their children have resident now, in bytes. Linux only.
+func RSS(pids []int) (int64, error) {
+	u, err := readUsage(pids)
+	return u.rss, err
+}
+
 // readUsage adds up processes and their children. A process that is not there is an error; a child that ended meanwhile
 // is not, its time is in its parent's.
 func readUsage(pids []int) (usage, error) {

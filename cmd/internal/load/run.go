@@ -30,6 +30,10 @@ type Plan struct {
 // service.
 const pause = 20 * time.Millisecond
 
+// coarse is how late a timer of the load may wake a worker that was waiting for its call to be due (Go's are late by up to
+// a millisecond on an idle machine): so much is not taken for the service's doing.
+const coarse = 2 * time.Millisecond
+
 // Run makes calls as planned and reports on them. When ctx ends, calls under way are given up, and the report is of what
 // was done so far. watch, where it is not nil, is called about once a second with what happened in that second. The error
 // is that of reading the processes in plan.PIDs.
@@ -118,6 +122,9 @@ func (r *run) next(ctx context.Context) (time.Time, bool) {
 		late := time.Since(due)
 		if late < 0 {
 			rest(ctx, -late)
+			if woke := time.Now(); woke.Sub(due) <= coarse {
+				due = woke
+			}
 		}
 		over := r.plan.Duration > 0 && time.Since(r.start) >= r.plan.Duration
 		switch {
