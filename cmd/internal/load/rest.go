@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/amlgate/amlgate/server/azureml"
 )
 
@@ -65,6 +67,11 @@ func NewREST(base string, c Call, body []byte, concurrency int) (*Target, error)
 	}
 	for name, value := range c.Header {
 		req.Header.Set(name, value)
+	}
+	for name, values := range req.Header {
+		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(values[0]) {
+			return nil, fmt.Errorf("the header %s holds what no header can carry", name)
+		}
 	}
 	var wire bytes.Buffer
 	if err := req.Write(&wire); err != nil {
