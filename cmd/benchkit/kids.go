@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// kids are the processes that the command started. Each ends when the command closes its standard input or sends it
-// SIGTERM, by its own pid.
+// kids are the processes that the command started. Each is ended by its own pid; should the command be killed, they end
+// with it (endWith, and endWithParent in the roles).
 type kids struct {
 	dir  string // their files, gone with them
 	self string
@@ -57,6 +57,7 @@ func (k *kids) start(name string, env []string, program string, args ...string) 
 	n.cmd = exec.Command(program, args...)
 	n.cmd.Stdout, n.cmd.Stderr = out, out
 	n.cmd.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "AMLGATE_") }), env...)
+	endWith(n.cmd)
 	if n.stdin, err = n.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -73,7 +74,7 @@ func (k *kids) start(name string, env []string, program string, args ...string) 
 
 // startRole starts the command itself as one of its roles.
 func (k *kids) startRole(name, role string, args ...string) (*kid, error) {
-	n, err := k.start(name, []string{"BENCHKIT_ROLE=1"}, k.self, append([]string{role}, args...)...)
+	n, err := k.start(name, nil, k.self, append([]string{role}, args...)...)
 	if err != nil {
 		return nil, err
 	}

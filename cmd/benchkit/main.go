@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -30,18 +31,19 @@ import (
 
 // options are the command's flags.
 type options struct {
-	rounds, seconds int
-	warmup          time.Duration
-	concurrency     int
-	out             string
-	only, sizes     string
-	amlgate         string
-	flags           string
-	also            map[string]string
-	memory, sweep   bool
-	fixedRate       float64
-	plot, more      bool
-	picture         string
+	rounds        int
+	seconds       float64
+	warmup        time.Duration
+	concurrency   int
+	out           string
+	only, sizes   string
+	amlgate       string
+	flags         string
+	also          map[string]string
+	memory, sweep bool
+	fixedRate     float64
+	plot, more    bool
+	picture       string
 }
 
 // roles are what the command becomes when it starts itself.
@@ -57,6 +59,7 @@ func main() {
 			exit(role(os.Args[2:]))
 		}
 	}
+	runtime.LockOSThread() // what it starts ends with the thread that started it
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	exit(run(ctx, os.Args[1:]))
@@ -75,7 +78,7 @@ func parse(args []string) (*options, error) {
 	o := &options{also: map[string]string{}}
 	f := flag.NewFlagSet("benchkit", flag.ContinueOnError)
 	f.IntVar(&o.rounds, "rounds", 3, "how often everything is measured")
-	f.IntVar(&o.seconds, "seconds", 3, "how long each target is measured at each size, at most 30")
+	f.Float64Var(&o.seconds, "seconds", 3, "how long each target is measured at each size, at most 30")
 	f.DurationVar(&o.warmup, "warmup", time.Second, "how long each is loaded before")
 	f.IntVar(&o.concurrency, "concurrency", 32, "calls under way at a time")
 	f.StringVar(&o.out, "out", "", "`folder` for results.tsv, table.md and the picture (required)")
@@ -103,8 +106,8 @@ func parse(args []string) (*options, error) {
 	switch {
 	case o.out == "":
 		return nil, errors.New("-out: a folder is needed")
-	case o.rounds < 1 || o.seconds < 1 || o.seconds > 30 || o.concurrency < 1 || o.concurrency > 1024:
-		return nil, errors.New("-rounds, -seconds, -concurrency: allowed are 1 or more, at most 30 seconds and 1024 calls")
+	case o.rounds < 1 || o.seconds <= 0 || o.seconds > 30 || o.concurrency < 1 || o.concurrency > 1024:
+		return nil, errors.New("-rounds, -seconds, -concurrency: allowed is more than 0, at most 30 seconds and 1024 calls")
 	}
 	return o, os.MkdirAll(o.out, 0o755)
 }

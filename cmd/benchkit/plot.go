@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"image/color"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -145,7 +147,7 @@ func bars(t table, size string, first bool) *plot.Plot {
 			continue
 		}
 		label.TextStyle[0].XAlign, label.Offset.Y = draw.XCenter, vg.Points(3)
-		label.TextStyle[0].Font.Size = vg.Points(11)
+		label.TextStyle[0].Font.Size, label.TextStyle[0].Font.Variant = vg.Points(11), "Sans"
 		p.Add(bar, label)
 		p.Y.Max = max(p.Y.Max, cpu*1.12)
 		names = append(names, d.name)
@@ -179,10 +181,10 @@ func grid() *plotter.Grid {
 // decimalTicks marks a logarithmic axis at 1, 2 and 5 of each decade, written out.
 func decimalTicks(least, most float64) []plot.Tick {
 	var ticks []plot.Tick
-	for decade := 0.01; decade <= most*10; decade *= 10 {
+	for decade := -3; math.Pow10(decade) <= most; decade++ {
 		for _, m := range []float64{1, 2, 5} {
-			if v := m * decade; v >= least*0.999 && v <= most*1.001 {
-				ticks = append(ticks, plot.Tick{Value: v, Label: fmt.Sprintf("%.3g", v)})
+			if v, _ := strconv.ParseFloat(fmt.Sprintf("%ge%d", m, decade), 64); v >= least*0.999 && v <= most*1.001 {
+				ticks = append(ticks, plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'f', -1, 64)})
 			}
 		}
 	}

@@ -51,7 +51,7 @@ func measureRounds(ctx context.Context, k *kids, o *options) error {
 }
 
 // window is how long each target is measured.
-func (o *options) window() time.Duration { return time.Duration(o.seconds) * time.Second }
+func (o *options) window() time.Duration { return time.Duration(o.seconds * float64(time.Second)) }
 
 // inRounds measures every target at every size with every plan, in rounds, and keeps the results in a file of the folder.
 func inRounds(ctx context.Context, k *kids, o *options, file, usual string, plans []load.Plan) (table, error) {
