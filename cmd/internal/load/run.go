@@ -105,7 +105,8 @@ func (r *run) work(ctx context.Context, worker int) {
 	}
 }
 
-// next waits until a call is due and returns that moment; false when no more are to be made.
+// next waits until a call is due and returns that moment; false when no more are to be made. The first is always made,
+// however late the machine lets it begin.
 func (r *run) next(ctx context.Context) (time.Time, bool) {
 	for {
 		n := r.tickets.Add(1) - 1
@@ -116,7 +117,8 @@ func (r *run) next(ctx context.Context) (time.Time, bool) {
 		if r.interval > 0 {
 			due = r.start.Add(time.Duration(n) * r.interval)
 		}
-		if r.plan.Duration > 0 && due.Sub(r.start) >= r.plan.Duration {
+		bounded := r.plan.Duration > 0 && n > 0
+		if bounded && due.Sub(r.start) >= r.plan.Duration {
 			return time.Time{}, false
 		}
 		late := time.Since(due)
@@ -126,7 +128,7 @@ func (r *run) next(ctx context.Context) (time.Time, bool) {
 				due = woke
 			}
 		}
-		over := r.plan.Duration > 0 && time.Since(r.start) >= r.plan.Duration
+		over := bounded && time.Since(r.start) >= r.plan.Duration
 		switch {
 		case ctx.Err() == nil && !over:
 			return due, true
