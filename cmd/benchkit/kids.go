@@ -53,7 +53,7 @@ func (k *kids) start(name string, env []string, program string, args ...string) 
 	if err != nil {
 		return nil, err
 	}
-	defer out.Close() // the process has its own
+	defer func() { _ = out.Close() }() // the process has its own
 	n.cmd = exec.Command(program, args...)
 	n.cmd.Stdout, n.cmd.Stderr = out, out
 	n.cmd.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "AMLGATE_") }), env...)
@@ -119,6 +119,7 @@ func (n *kid) await(ready func(output string) bool) error {
 		}
 		select {
 		case <-n.ended:
+			out, _ = os.ReadFile(n.output) // it may have said why since
 			return fmt.Errorf("%s ended: %s", n.name, out)
 		case <-time.After(10 * time.Millisecond):
 		}

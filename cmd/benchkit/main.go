@@ -21,6 +21,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime"
@@ -44,6 +45,7 @@ type options struct {
 	fixedRate     float64
 	plot, more    bool
 	picture       string
+	progress      io.Writer // a line for each result
 }
 
 // roles are what the command becomes when it starts itself.
@@ -62,7 +64,7 @@ func main() {
 	runtime.LockOSThread() // what it starts ends with the thread that started it
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	exit(run(ctx, os.Args[1:]))
+	exit(run(ctx, os.Args[1:], os.Stderr))
 }
 
 func exit(err error) {
@@ -74,9 +76,10 @@ func exit(err error) {
 }
 
 // parse reads the command line.
-func parse(args []string) (*options, error) {
-	o := &options{also: map[string]string{}}
+func parse(args []string, stderr io.Writer) (*options, error) {
+	o := &options{also: map[string]string{}, progress: stderr}
 	f := flag.NewFlagSet("benchkit", flag.ContinueOnError)
+	f.SetOutput(stderr)
 	f.IntVar(&o.rounds, "rounds", 3, "how often everything is measured")
 	f.Float64Var(&o.seconds, "seconds", 3, "how long each target is measured at each size, at most 30")
 	f.DurationVar(&o.warmup, "warmup", time.Second, "how long each is loaded before")
@@ -96,7 +99,7 @@ func parse(args []string) (*options, error) {
 	})
 	f.BoolVar(&o.memory, "memory", false, "measure memory instead: 256 large calls at a time")
 	f.BoolVar(&o.sweep, "sweep", false, "measure throughput against latency instead, at 1 to 128 calls at a time, medium where -sizes is empty")
-	f.Float64Var(&o.fixedRate, "fixed-rate", 0, "measure added latency instead, at this many calls a `second`, small where -sizes is empty")
+	f.Float64Var(&o.fixedRate, "fixed-rate", 0, "measure added latency instead, at this many `calls` a second, small where -sizes is empty")
 	f.BoolVar(&o.more, "more", false, "add rounds to those that the folder has")
 	f.BoolVar(&o.plot, "plot", false, "measure nothing: draw the picture of what is in the folder")
 	f.StringVar(&o.picture, "picture", "", "`file` for the picture, .svg or .png; picture.svg in the folder where empty")

@@ -119,7 +119,7 @@ func measureMemory(ctx context.Context, k *kids, o *options) error {
 			}
 		}
 	}
-	_, _ = io.WriteString(os.Stderr, text)
+	_, _ = io.WriteString(o.progress, text)
 	return os.WriteFile(filepath.Join(o.out, "memory.md"), []byte(text), 0o644)
 }
 
@@ -129,7 +129,7 @@ func memoryLine(ctx context.Context, o *options, t *target, size load.Size) (str
 	if err != nil {
 		return "", err
 	}
-	r, err := measure(ctx, t, size, load.Plan{Concurrency: inFlight, Duration: o.window()}, o.warmup, 1)
+	r, err := measure(ctx, t, size, load.Plan{Concurrency: inFlight, Duration: o.window()}, o, 1)
 	if err != nil {
 		return "", err
 	}

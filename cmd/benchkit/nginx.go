@@ -94,6 +94,5 @@ func freeAddress() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("no free port: %w", err)
 	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
+	return listener.Addr().String(), listener.Close()
 }

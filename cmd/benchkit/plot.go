@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"image/color"
+	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -51,21 +51,18 @@ func paint(o *options) error {
 		return fmt.Errorf("%s: sweep.tsv and results.tsv are needed; measure once with -sweep and once without", o.out)
 	}
 	name := cmp.Or(o.picture, filepath.Join(o.out, "picture.svg"))
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if strings.HasSuffix(name, ".png") {
-		c := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(110))}
-		panels(draw.New(c), table{sweep}, table{rounds})
-		_, err = c.WriteTo(f)
-	} else {
+	return write(name, func(w io.Writer) error {
+		if strings.HasSuffix(name, ".png") {
+			c := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(110))}
+			panels(draw.New(c), table{sweep}, table{rounds})
+			_, err := c.WriteTo(w)
+			return err
+		}
 		c := vgsvg.New(width, height)
 		panels(draw.New(c), table{sweep}, table{rounds})
-		_, err = c.WriteTo(f)
-	}
-	return cmp.Or(err, f.Close())
+		_, err := c.WriteTo(w)
+		return err
+	})
 }
 
 // panels draws the picture's parts side by side.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -16,8 +17,8 @@ import (
 )
 
 // run is the whole command.
-func run(ctx context.Context, args []string) (err error) {
-	o, err := parse(args)
+func run(ctx context.Context, args []string, stderr io.Writer) (err error) {
+	o, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
@@ -79,7 +80,7 @@ func inRounds(ctx context.Context, k *kids, o *options, file, usual string, plan
 			for _, plan := range plans {
 				for i := range targets {
 					// Each round begins with another target, so that none always comes after the same one.
-					r, err := measure(ctx, targets[(i+round-1)%len(targets)], size, plan, o.warmup, round)
+					r, err := measure(ctx, targets[(i+round-1)%len(targets)], size, plan, o, round)
 					if err != nil {
 						return table{}, err
 					}
@@ -93,7 +94,7 @@ func inRounds(ctx context.Context, k *kids, o *options, file, usual string, plan
 }
 
 // measure loads a target twice, and returns the second time's result.
-func measure(ctx context.Context, t *target, size load.Size, plan load.Plan, warmup time.Duration, round int) (result, error) {
+func measure(ctx context.Context, t *target, size load.Size, plan load.Plan, o *options, round int) (result, error) {
 	failed := func(err error) (result, error) {
 		return result{}, fmt.Errorf("%s, %s: %w", t.name, size.Name, err)
 	}
@@ -103,7 +104,7 @@ func measure(ctx context.Context, t *target, size load.Size, plan load.Plan, war
 	}
 	defer at.Close()
 	warm := plan
-	warm.Duration = warmup
+	warm.Duration = o.warmup
 	if _, err := load.Run(ctx, at, warm, nil); err != nil {
 		return failed(err)
 	}
@@ -117,7 +118,7 @@ func measure(ctx context.Context, t *target, size load.Size, plan load.Plan, war
 		p50: millis(report.Quantile(0.5)), p99: millis(report.Quantile(0.99)),
 		cpu: report.CPUPerCall(), rss: float64(report.RSS) / (1 << 20), bad: report.Calls - report.Good + report.Behind,
 	}
-	tellResult(os.Stderr, &r, report)
+	tellResult(o.progress, &r, report)
 	return r, nil
 }
 
@@ -149,15 +150,14 @@ func ordered(results []result, targets []*target) []result {
 
 // readFile reads results that an earlier run left; none is an empty list.
 func readFile(name string) ([]result, error) {
-	f, err := os.Open(name)
+	raw, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	results, err := readResults(f)
+	results, err := readResults(bytes.NewReader(raw))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
