@@ -3,15 +3,14 @@ package load
 import (
 	"os"
 	"os/exec"
-	"slices"
 	"testing"
 	"time"
 )
 
-// startCat starts a process that waits for the test's end, and returns its pid.
+// startCat starts a shell with a child, which both wait for the test's end, and returns its pid.
 func startCat(t *testing.T) int {
 	t.Helper()
-	cmd := exec.Command("cat")
+	cmd := exec.Command("sh", "-c", "cat; :")
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -36,22 +35,22 @@ func startCat(t *testing.T) int {
 
 // TestChildrenCount: a process's children belong to it, as nginx's workers do to their master.
 func TestChildrenCount(t *testing.T) {
-	self := os.Getpid()
 	pid := startCat(t)
-	if !slices.Contains(children(self), pid) {
-		t.Errorf("%d is not among this process's children", pid)
+	cats := children(pid)
+	if len(cats) != 1 {
+		t.Fatalf("the shell's children are %v", cats)
 	}
-	child, err := RSS([]int{pid})
-	if err != nil || child <= 0 {
-		t.Fatalf("%d bytes, %v", child, err)
-	}
-	own, err := readProcess(self)
+	shell, err := readProcess(pid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := RSS([]int{self})
-	if err != nil || all < own.rss/2+child {
-		t.Errorf("%d bytes with a child of %d, alone %d; %v", all, child, own.rss, err)
+	cat, err := readProcess(cats[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Both wait for input, so nothing changes meanwhile.
+	if all, err := RSS([]int{pid}); err != nil || cat.rss <= 0 || all != shell.rss+cat.rss {
+		t.Errorf("%d bytes, alone %d, the child %d; %v", all, shell.rss, cat.rss, err)
 	}
 }
 
