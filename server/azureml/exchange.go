@@ -136,8 +136,8 @@ func readError(resp *http.Response, limit int64) ([]byte, error) {
 	return b, err
 }
 
-// firstPiece is the buffer that an answer of unknown length begins with; it doubles when it is full.
-const firstPiece = 32 << 10
+// firstRoom is the buffer that an answer of unknown length begins with; it doubles when it is full.
+const firstRoom = 32 << 10
 
 // readAnswer reads a whole answer of at most limit bytes into a buffer; nil for an empty one. One that ends early is an
 // error.
@@ -158,7 +158,7 @@ func readAnswer(resp *http.Response, limit int64, buffers *memory.Pool) (*memory
 		}
 		return b, nil
 	}
-	b, err := buffers.Lend(firstPiece)
+	b, err := buffers.Lend(firstRoom)
 	if err != nil {
 		return nil, err
 	}
