@@ -157,6 +157,9 @@ func (s *Server) newGRPC(config *tls.Config, rooms services, access *accessLog) 
 		// Up to this the codec refuses in our words, which name the flag; beyond it grpc-go does, in its own.
 		grpc.MaxRecvMsgSize(2 * s.cfg.maxMessage()),
 		experimental.BufferPool(&frames{}),
+		// A scoring request of common size comes in one go. The connection's window bounds what a caller can have us hold.
+		grpc.InitialWindowSize(1 << 20),
+		grpc.InitialConnWindowSize(4 << 20),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(maxHeader),
 		grpc.ConnectionTimeout(headerTimeout),
