@@ -88,7 +88,10 @@ func line(ctx context.Context, log *slog.Logger, level slog.Level, call *api.Cal
 			attrs = append(attrs, slog.String("cause", f.Cause.Error()))
 		}
 	}
-	log.LogAttrs(ctx, level, "call", attrs...)
+	// Not through the Logger, which would look up the line of code that calls it.
+	record := slog.NewRecord(time.Now(), level, "call", 0)
+	record.AddAttrs(attrs...)
+	_ = log.Handler().Handle(ctx, record)
 }
 
 // ms is milliseconds with three decimals, enough for what is worth reading.
