@@ -21,8 +21,8 @@ import (
 	"github.com/amlgate/amlgate/server/memory"
 )
 
-// codec reads and writes native gRPC's messages. Scoring's JSON is copied once on its way in, from the transport's
-// buffers into one of ours, and not at all on its way out; all else is the standard codec's.
+// codec reads and writes native gRPC's messages. Scoring's JSON is passed on from where the transport put it, and sent
+// back from where the upstream's answer lies; all else is the standard codec's.
 type codec struct {
 	encoding.CodecV2
 	buffers *memory.Pool
@@ -76,7 +76,7 @@ var errUnusual = errors.New("not the json lane")
 // execute reads a scoring request.
 func (c *codec) execute(data mem.BufferSlice, req *v1.ExecuteRequest, in *incoming) error {
 	r := data.Reader()
-	rest, err := c.split(r, in)
+	rest, err := c.split(data, r, in)
 	_ = r.Close()
 	switch {
 	case in.refused != nil:
@@ -90,12 +90,12 @@ func (c *codec) execute(data mem.BufferSlice, req *v1.ExecuteRequest, in *incomi
 	if err := protobuf.Unmarshal(rest, req); err != nil {
 		return err
 	}
-	req.Payload = &v1.ExecuteRequest_Json{Json: in.lease.B}
+	req.Payload = &v1.ExecuteRequest_Json{Json: in.lease.B} // nothing where it lies in pieces
 	return nil
 }
 
-// split copies the JSON of a message into a buffer and returns all other fields.
-func (c *codec) split(r *mem.Reader, in *incoming) (rest []byte, err error) {
+// split takes the JSON out of a message and returns all other fields.
+func (c *codec) split(data mem.BufferSlice, r *mem.Reader, in *incoming) (rest []byte, err error) {
 	for r.Remaining() > 0 {
 		tag, err := binary.ReadUvarint(r)
 		if err != nil {
@@ -113,11 +113,10 @@ func (c *codec) split(r *mem.Reader, in *incoming) (rest []byte, err error) {
 			return nil, errUnusual
 		}
 		if number == jsonField && kind == protowire.BytesType {
-			if in.lease, err = c.buffers.Admit(int(n)); err != nil {
+			if in.lease, err = c.take(data, r, int(n)); errors.Is(err, memory.ErrFull) {
 				in.refused = api.Full()
-				return nil, nil
 			}
-			if _, err := io.ReadFull(r, in.lease.B); err != nil {
+			if err != nil {
 				return nil, err
 			}
 			continue
@@ -141,6 +140,38 @@ func (c *codec) split(r *mem.Reader, in *incoming) (rest []byte, err error) {
 }
 
 const tablesField = 7
+
+// leastAdopted is the size from which a request's JSON stays where the transport put it. Below it a copy costs less than
+// the bookkeeping.
+const leastAdopted = 32 << 10
+
+// take takes the next n bytes of a message: a copy, or where they are many the transport's buffers themselves.
+func (c *codec) take(data mem.BufferSlice, r *mem.Reader, n int) (*memory.Buffer, error) {
+	if n < leastAdopted {
+		b, err := c.buffers.Admit(n)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := io.ReadFull(r, b.B); err != nil {
+			b.Release()
+			return nil, err
+		}
+		return b, nil
+	}
+	pieces, err := r.Peek(n, nil)
+	if err != nil {
+		return nil, err
+	}
+	held := slices.Clone(data)
+	held.Ref()
+	b, err := c.buffers.Adopt(pieces, n, held.Free)
+	if err != nil {
+		held.Free()
+		return nil, err
+	}
+	_, err = r.Discard(n)
+	return b, err
+}
 
 // whole reads a message from one piece, which is given back at once: the decoder copies what it keeps.
 func (c *codec) whole(data mem.BufferSlice, req *v1.ExecuteRequest, in *incoming) error {

@@ -47,10 +47,21 @@ type Call struct {
 
 	// Request is the buffer that the request's bytes lie in, nil where they belong to the garbage collector. The listener
 	// lends it; the handler that passes the bytes on takes it, and with it the bytes: nobody may look at them after that.
+	// A large body of the json lane comes in pieces: then it stands here alone, and the message's json is empty.
 	Request *memory.Buffer
 
 	// answer is the upstream's, whose bytes the call's own answer may be.
 	answer *azureml.Answer
+}
+
+// requestSize is the length of a request that came in pieces.
+func (c *Call) requestSize() (n int) {
+	if c.Request != nil {
+		for _, p := range c.Request.Pieces {
+			n += len(p)
+		}
+	}
+	return n
 }
 
 // takeRequest returns the buffer of the request's bytes, which is then no longer the call's.

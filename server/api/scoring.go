@@ -52,14 +52,13 @@ func (s *Scoring) Execute(ctx context.Context, req *v1.ExecuteRequest) (*v1.Exec
 
 // executeJSON passes AzureML's own JSON through. What is wrong with it is the upstream's to say.
 func (s *Scoring) executeJSON(ctx context.Context, req *v1.ExecuteRequest, payload *v1.ExecuteRequest_Json) (*v1.ExecuteResponse, error) {
-	body := payload.Json
+	body, call := payload.Json, CallFrom(ctx)
 	if req.GetFormat() != "" && req.GetFormat() != "swagger" {
 		return nil, Refuse(InvalidQuery, "format", "%q is not known; allowed are \"swagger\" and none", req.GetFormat())
 	}
-	if len(body) > s.limits.Request {
+	if max(len(body), call.requestSize()) > s.limits.Request {
 		return nil, TooLarge("json", s.limits.Request)
 	}
-	call := CallFrom(ctx)
 	answer, err := timed(call, func() (*azureml.Answer, error) {
 		return s.upstream.Execute(ctx, &azureml.Request{
 			Workspace: req.GetWorkspace(), Service: req.GetService(),

@@ -88,7 +88,8 @@ type Request struct {
 	// returned: an upstream may answer before it has read everything, and then what is left may still be under way.
 	Body []byte
 
-	// Lease is the buffer that Body lies in, nil where Body belongs to the garbage collector. The call takes over one use
+	// Lease is the buffer that Body lies in, nil where Body belongs to the garbage collector. Where Body is empty and the
+	// buffer was adopted, its pieces are the body. The call takes over one use
 	// of it and ends that when the upstream is done with the body, which may be sooner or later than the call.
 	Lease *memory.Buffer
 }

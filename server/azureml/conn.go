@@ -72,6 +72,7 @@ type wholeConn struct {
 	// look at the fields from here on. head is what was written of the request while nobody had touched the body.
 	body *content
 	head []byte
+	vec  net.Buffers // head and body, for one system call
 }
 
 // maxRecord is what fits into one record of TLS.
@@ -106,10 +107,10 @@ func (c *wholeConn) flush() error {
 // ReadFrom is called by net/http's writer with a request's body.
 func (c *wholeConn) ReadFrom(r io.Reader) (int64, error) {
 	limited, ok := r.(*io.LimitedReader)
-	if ok && c.body != nil && limited.R == io.Reader(c.body) {
+	if ok && c.body != nil && limited.R == io.Reader(c.body) { // and the limit is the body's length
 		body := c.body
 		c.body = nil
-		n, err := body.writeTo(limited.N, c.writeWith)
+		n, err := body.writeAll(c.writeWith)
 		limited.N -= n
 		return n, err
 	}
@@ -119,38 +120,30 @@ func (c *wholeConn) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(c.Conn, r)
 }
 
-// writeWith writes the head that was kept and b, and returns how much of b was written.
-func (c *wholeConn) writeWith(b []byte) (int64, error) {
-	kept := len(c.head)
-	head := c.head
-	c.head = c.head[:0]
+// writeWith writes the head that was kept and the pieces of a body, and returns how much of the body was written.
+func (c *wholeConn) writeWith(pieces [][]byte) (int64, error) {
+	kept := int64(len(c.head))
+	size := 0
+	for _, p := range pieces {
+		size += len(p)
+	}
 	var n int64
 	var err error
-	switch {
-	case kept == 0:
-		var written int
-		written, err = c.Conn.Write(b)
-		n = int64(written)
-	case kept+len(b) <= 2<<10 || c.secure && kept+len(b) <= maxRecord:
-		var written int
-		c.head = append(head, b...)
-		written, err = c.Conn.Write(c.head)
-		c.head = c.head[:0]
-		n = int64(written)
-	case c.secure:
-		if _, err = c.Conn.Write(head); err == nil {
-			var written int
-			written, err = c.Conn.Write(b)
-			n = int64(kept + written)
+	if len(c.head)+size <= 2<<10 || c.secure && len(c.head)+size <= maxRecord {
+		for _, p := range pieces {
+			c.head = append(c.head, p...)
 		}
-	default:
-		pieces := net.Buffers{head, b}
-		n, err = pieces.WriteTo(c.Conn)
+		var written int
+		written, err = c.Conn.Write(c.head)
+		n = int64(written)
+	} else {
+		c.vec = append(append(c.vec[:0], c.head), pieces...)
+		left := c.vec
+		n, err = left.WriteTo(c.Conn) // one call to the system, or one a piece over TLS
+		clear(c.vec)
 	}
-	if kept == 0 {
-		return n, err
-	}
-	return max(n-int64(kept), 0), err
+	c.head = c.head[:0]
+	return max(n-kept, 0), err
 }
 
 // Close closes the connection.

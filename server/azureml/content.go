@@ -2,6 +2,7 @@ package azureml
 
 import (
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/amlgate/amlgate/server/memory"
@@ -11,26 +12,38 @@ import (
 // upstream may answer before it has read everything: so content keeps the buffer that its bytes lie in until it is closed.
 type content struct {
 	mu      sync.Mutex // held while somebody reads the bytes, so that closing waits for it
-	rest    []byte
+	pieces  [][]byte
+	one     [1][]byte      // pieces of a body in one piece
 	touched bool           // some of the bytes were read
 	lease   *memory.Buffer // nil where the bytes belong to the garbage collector
 }
 
-// newContent returns a body that is a user of lease, which may be nil.
+// newContent returns a body that is a user of lease, which may be nil. It is b, or where that is empty the lease's pieces.
 func newContent(b []byte, lease *memory.Buffer) *content {
 	lease.Retain()
-	return &content{rest: b, lease: lease}
+	c := &content{lease: lease}
+	if len(b) == 0 {
+		c.pieces = slices.Clone(lease.Pieces)
+		return c
+	}
+	c.one[0] = b
+	c.pieces = c.one[:]
+	return c
 }
 
 // Read hands out the next bytes.
 func (c *content) Read(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.rest) == 0 {
+	c.touched = true
+	for len(c.pieces) > 0 && len(c.pieces[0]) == 0 {
+		c.pieces = c.pieces[1:]
+	}
+	if len(c.pieces) == 0 {
 		return 0, io.EOF
 	}
-	n := copy(p, c.rest)
-	c.rest, c.touched = c.rest[n:], true
+	n := copy(p, c.pieces[0])
+	c.pieces[0] = c.pieces[0][n:]
 	return n, nil
 }
 
@@ -41,13 +54,13 @@ func (c *content) untouched() bool {
 	return !c.touched
 }
 
-// writeTo has write write at most limit of the next bytes.
-func (c *content) writeTo(limit int64, write func(b []byte) (int64, error)) (int64, error) {
+// writeAll has write write all that is left.
+func (c *content) writeAll(write func(pieces [][]byte) (int64, error)) (int64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.touched = true
-	n, err := write(c.rest[:min(int64(len(c.rest)), limit)])
-	c.rest = c.rest[n:]
+	n, err := write(c.pieces)
+	c.pieces = nil
 	return n, err
 }
 
@@ -55,7 +68,7 @@ func (c *content) writeTo(limit int64, write func(b []byte) (int64, error)) (int
 func (c *content) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.rest = nil
+	c.pieces, c.one = nil, [1][]byte{}
 	c.lease.Release()
 	c.lease = nil
 	return nil

@@ -78,13 +78,19 @@ func (c *Client) request(ctx context.Context, x exchange, sight *sight) *http.Re
 		Body: http.NoBody,
 	}
 	sight.connected, sight.body = false, nil
-	if len(x.body) > 0 {
+	size := len(x.body)
+	if size == 0 && x.lease != nil {
+		for _, p := range x.lease.Pieces {
+			size += len(p)
+		}
+	}
+	if size > 0 {
 		next := func() (io.ReadCloser, error) {
 			sight.body = newContent(x.body, x.lease)
 			return sight.body, nil
 		}
 		template.Body, _ = next()
-		template.ContentLength = int64(len(x.body))
+		template.ContentLength = int64(size)
 		template.GetBody = next // asked for again where a kept connection turns out to be closed, before anything was written
 	}
 	return template.WithContext(ctx)

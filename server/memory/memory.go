@@ -118,7 +118,7 @@ func (p *Pool) lend(n int, limit int64) (*Buffer, error) {
 	}
 	b := p.shelves[c].take()
 	if b == nil {
-		b = &Buffer{class: c, pool: p, whole: make([]byte, size)}
+		b = &Buffer{class: c, pool: p, size: int64(size), whole: make([]byte, size)}
 	}
 	b.B = b.whole[:n]
 	b.users.Store(1)
@@ -133,13 +133,31 @@ func (p *Pool) Limit() int64 { return p.limit }
 
 // Buffer is a loan. Its bytes are not zeroed: a borrower reads only what it wrote.
 type Buffer struct {
-	// B is what was asked for; it may be cut, or lengthened within its capacity, but not replaced by another slice.
+	// B is what was asked for; it may be cut, or lengthened within its capacity, but not replaced by another slice. It is
+	// empty for a buffer that was adopted.
 	B []byte
+
+	// Pieces are the bytes of a buffer that was adopted, in order; only to be read.
+	Pieces [][]byte
 
 	class int
 	whole []byte
+	size  int64 // what it counts for
+	free  func()
 	pool  *Pool
 	users atomic.Int32
+}
+
+// Adopt counts n bytes that somebody else lent, in pieces, to a new call. The last user's release calls free, once. The
+// error is ErrFull; free is the caller's to call then.
+func (p *Pool) Adopt(pieces [][]byte, n int, free func()) (*Buffer, error) {
+	if p.lent.Add(int64(n)) > p.admitted {
+		p.lent.Add(-int64(n))
+		return nil, ErrFull
+	}
+	b := &Buffer{Pieces: pieces, size: int64(n), free: free, pool: p}
+	b.users.Store(1)
+	return b, nil
 }
 
 // Retain adds a user, who must release the buffer too. A nil Buffer needs none.
@@ -160,10 +178,14 @@ func (b *Buffer) Release() {
 	case n > 0:
 		return
 	}
-	poison(b.whole)
 	p := b.pool
+	p.lent.Add(-b.size)
+	if b.free != nil {
+		b.free()
+		return
+	}
+	poison(b.whole)
 	b.B = nil
-	p.lent.Add(-int64(len(b.whole)))
 	p.shelves[b.class].put(b)
 	if !p.trimming.Load() && p.trimming.CompareAndSwap(false, true) {
 		time.AfterFunc(idle, p.trim)
@@ -172,7 +194,7 @@ func (b *Buffer) Release() {
 
 // Forget ends the loan of a buffer that somebody may still read but will never release: it counts no more and is not
 // lent again. Nobody may release it after that.
-func (b *Buffer) Forget() { b.pool.lent.Add(-int64(len(b.whole))) }
+func (b *Buffer) Forget() { b.pool.lent.Add(-b.size) }
 
 // Grow returns a buffer of n bytes, as Lend does, that begins with the bytes of b, and releases b; b itself if it is
 // large enough. On ErrFull b is as it was.
