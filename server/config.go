@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"os"
-	"path/filepath"
 	"runtime/debug"
 	"time"
 
 	"github.com/amlgate/amlgate/server/emulator"
 	"github.com/amlgate/amlgate/server/jobs"
+	"github.com/amlgate/amlgate/server/store"
 )
 
 // Config says how a Server runs. The tags are the command line's; every flag also has an environment variable, its name
@@ -21,7 +20,6 @@ type Config struct {
 	GRPC     string `name:"grpc" default:"127.0.0.1:9090" placeholder:"ADDR" help:"Where native gRPC listens."`
 	Metrics  string `name:"metrics" placeholder:"ADDR" help:"Where /metrics answers Prometheus, for example 127.0.0.1:9100; on loopback /debug/pprof/ too. None by default."`
 	Upstream string `name:"upstream" placeholder:"URL" help:"AzureML's base URL, for example https://ussouthcentral.services.azureml.net. None: an embedded emulator."`
-	Data     string `name:"data" placeholder:"DIR" help:"Folder for what must survive a restart. Nothing is kept yet; the folder is made and checked."`
 
 	Blob            string   `name:"blob" default:"127.0.0.1:10000" placeholder:"ADDR" help:"Where the embedded emulator's blob endpoint listens."`
 	BlobPublicURL   string   `name:"blob-public-url" placeholder:"URL" help:"The blob endpoint as callers reach it; what result locations begin with."`
@@ -41,6 +39,8 @@ type Config struct {
 	MaxInFlight     int64         `name:"max-in-flight" default:"0" placeholder:"BYTES" help:"Most bytes of requests and answers held at a time; beyond it calls are refused. 0: half of the memory limit (GOMEMLIMIT or the container's), or 1 GiB where there is none."`
 	UpstreamTimeout time.Duration `name:"upstream-timeout" default:"110s" help:"Longest upstream call; AzureML itself ends one after 100s."`
 	DrainTimeout    time.Duration `name:"drain-timeout" default:"30s" help:"How long a stop waits for calls in flight."`
+
+	Store store.Config `embed:"" group:"State"`
 
 	Watch jobs.Config `embed:"" group:"Watching jobs"`
 
@@ -78,7 +78,7 @@ func (c *Config) validate() error {
 	case c.Upstream != "" && c.Faults != emulator.Faults{}:
 		return errors.New("--fault-* flags are the embedded emulator's; they cannot be used with --upstream")
 	}
-	return c.checkData()
+	return c.Store.Validate()
 }
 
 // leastInFlight is the room that one largest call needs: new requests are let into three quarters of the whole, and a
@@ -103,21 +103,6 @@ func (c *Config) maxMessage() int {
 		return c.MaxMessage
 	}
 	return 4*c.MaxBody + 64<<10
-}
-
-// checkData makes the data folder and writes to it once, so that a read-only one is found at the start.
-func (c *Config) checkData() error {
-	if c.Data == "" {
-		return nil
-	}
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return fmt.Errorf("--data: %w", err)
-	}
-	probe := filepath.Join(c.Data, ".writable")
-	if err := os.WriteFile(probe, nil, 0o600); err != nil {
-		return fmt.Errorf("--data: %w", err)
-	}
-	return os.Remove(probe)
 }
 
 // reflect reports whether reflection is served.

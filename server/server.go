@@ -27,6 +27,7 @@ import (
 	"github.com/amlgate/amlgate/server/emulator"
 	"github.com/amlgate/amlgate/server/jobs"
 	"github.com/amlgate/amlgate/server/memory"
+	"github.com/amlgate/amlgate/server/store"
 )
 
 // What both listeners hold callers to.
@@ -43,6 +44,7 @@ type Server struct {
 	log      *slog.Logger
 	buffers  *memory.Pool // what bodies lie in
 	upstream *azureml.Client
+	store    *store.Store
 	hub      *jobs.Hub
 	health   *health.Server
 	grpc     *grpc.Server
@@ -82,6 +84,9 @@ func New(cfg Config, log *slog.Logger) (_ *Server, err error) {
 		}
 	}
 	if err := s.connect(); err != nil {
+		return nil, err
+	}
+	if s.store, err = store.Open(context.Background(), cfg.Store, log); err != nil {
 		return nil, err
 	}
 	limits := api.Limits{Request: cfg.MaxBody, Answer: cfg.MaxAnswer, Buffers: s.buffers}
@@ -186,7 +191,7 @@ func (s *Server) newGRPC(config *tls.Config, rooms services, access *accessLog) 
 func (s *Server) newREST(config *tls.Config, rooms services, access *accessLog) error {
 	unary := joined(s.chain())
 	behind := services{&chained{server: rooms.scoring, chain: unary}, &chainedJobs{server: rooms.jobs, unary: unary, stream: streamChain(s.log)}}
-	surface, err := newSurface(behind, s.cfg.MaxBody, s.buffers, access, func() bool { return !s.stopping.Load() })
+	surface, err := newSurface(behind, s.cfg.MaxBody, s.buffers, access, func() bool { return !s.stopping.Load() && s.store.Ready() })
 	if err != nil {
 		return err
 	}
@@ -263,6 +268,8 @@ func (s *Server) Run(ctx context.Context) error {
 	select {
 	case err := <-failed:
 		return errors.Join(err, s.drain())
+	case <-s.store.Failed():
+		return errors.Join(s.store.Err(), s.drain())
 	case <-ctx.Done():
 		return s.drain()
 	}
@@ -329,6 +336,9 @@ func (s *Server) closeListeners() {
 		if l != nil {
 			_ = l.Close()
 		}
+	}
+	if s.store != nil {
+		s.store.Close()
 	}
 	if s.box != nil {
 		s.box.closeListeners()

@@ -51,7 +51,7 @@ func TestConfigErrorsNameTheFlag(t *testing.T) {
 		{"answer limit", func(c *server.Config) { c.MaxAnswer = -1 }, []string{"--max-answer", "1 to"}},
 		{"upstream timeout", func(c *server.Config) { c.UpstreamTimeout = 0 }, []string{"--upstream-timeout"}},
 		{"drain timeout", func(c *server.Config) { c.DrainTimeout = -1 }, []string{"--drain-timeout"}},
-		{"data under a file", func(c *server.Config) { c.Data = filepath.Join(file, "data") }, []string{"--data"}},
+		{"data under a file", func(c *server.Config) { c.Store.Data = filepath.Join(file, "data") }, []string{"--data"}},
 		{"upstream without scheme", func(c *server.Config) { c.Upstream = "services.azureml.net" }, []string{"--upstream", "absolute"}},
 		{"upstream with a password", func(c *server.Config) { c.Upstream = "https://u:hunter2@a.example" }, []string{"--upstream", "password"}},
 		{"upstream with a query", func(c *server.Config) { c.Upstream = "https://a.example/?x=1" }, []string{"--upstream", "query"}},
@@ -79,9 +79,9 @@ func TestConfigErrorsNameTheFlag(t *testing.T) {
 
 func TestDataFolderIsMade(t *testing.T) {
 	cfg := testConfig()
-	cfg.Data = filepath.Join(t.TempDir(), "a", "b")
+	cfg.Store.Data = filepath.Join(t.TempDir(), "a", "b")
 	start(t, cfg)
-	if info, err := os.Stat(cfg.Data); err != nil || info.Mode().Perm() != 0o700 {
+	if info, err := os.Stat(cfg.Store.Data); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("%v %v, want a folder of mode 0700", info, err)
 	}
 }

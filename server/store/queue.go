@@ -1,0 +1,94 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Delivery is a key of the queue, handed to one replica until its next step. Done takes it out of the queue; without it,
+// the key comes again, here or elsewhere, after the step that its count stands for.
+type Delivery struct {
+	Key   string
+	Count int // how often the key was handed out, from 1
+	Done  func()
+}
+
+// Queue is a set of keys that come round again and again until they are done. It lives in memory and must be filled anew
+// after a loss: adding a key that is there does nothing.
+type Queue struct {
+	store    *Store
+	consumer jetstream.Consumer
+}
+
+// OpenQueue declares the queue; a key comes again after the first step, then the second; the last one repeats.
+func (s *Store) OpenQueue(ctx context.Context, steps []time.Duration) (*Queue, error) {
+	own, cancel := context.WithTimeout(ctx, startTimeout/4)
+	defer cancel()
+	if _, err := s.js.CreateOrUpdateStream(own, pollStream(s.replicas)); err != nil {
+		return nil, fmt.Errorf("the poll queue: %w", err)
+	}
+	c, err := s.js.CreateOrUpdateConsumer(own, pollsStream, pollConsumer(steps))
+	if err != nil {
+		return nil, fmt.Errorf("the poll queue: %w", err)
+	}
+	return &Queue{s, c}, nil
+}
+
+// Add puts a key into the queue.
+func (q *Queue) Add(ctx context.Context, key string) error {
+	own, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	_, err := q.store.js.Publish(own, pollsSubject+key, nil, jetstream.WithRetryAttempts(0))
+	var said *jetstream.APIError
+	if errors.As(err, &said) && said.ErrorCode == 10077 { // one message a subject: the key is there
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
+}
+
+// Take calls handle for each key that this replica is handed, from one goroutine that must not be held up. It ends with
+// ctx, or with the store; done is closed then.
+func (q *Queue) Take(ctx context.Context, handle func(Delivery)) (done <-chan struct{}, err error) {
+	// Few at a time and for a short while: what was handed to a replica that is cut off waits for its step to pass.
+	consuming, err := q.consumer.Consume(func(m jetstream.Msg) {
+		meta, err := m.Metadata()
+		if err != nil {
+			return
+		}
+		handle(Delivery{Key: m.Subject()[len(pollsSubject):], Count: int(meta.NumDelivered), Done: func() { _ = m.Ack() }})
+	}, jetstream.PullMaxMessages(64), jetstream.PullExpiry(5*time.Second))
+	if err != nil {
+		return nil, fmt.Errorf("the poll queue: %w", err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-ctx.Done():
+		case <-q.store.ended:
+		}
+		consuming.Stop()
+		<-consuming.Closed()
+	}()
+	return ended, nil
+}
+
+// Say sends a short notice to every replica that hears the topic now, this one too. It may be lost.
+func (s *Store) Say(topic string, data []byte) { _ = s.conn.Publish("amlgate."+topic, data) }
+
+// Hear calls each for every notice of a topic, from one goroutine, until stop is called.
+func (s *Store) Hear(topic string, each func(data []byte)) (stop func(), err error) {
+	sub, err := s.conn.Subscribe("amlgate."+topic, func(m *nats.Msg) { each(m.Data) })
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return func() { _ = sub.Unsubscribe() }, nil
+}
