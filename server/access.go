@@ -130,6 +130,7 @@ func (a *accessLog) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.
 		}
 	}
 	c.call.Header["X-Ms-Client-Request-Id"] = []string{c.call.ID}
+	c.call.Keys = append(md.Get("ocp-apim-subscription-key"), md.Get("subscription-key")...)
 	return context.WithValue(api.WithCall(ctx, &c.call), rpcKey{}, c)
 }
 

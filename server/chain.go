@@ -19,7 +19,7 @@ import (
 // The chain is what every call of either surface passes, outermost first. Recovery stands last, so that the others see
 // a panic as the error that it becomes. Native gRPC runs it as interceptors; REST through chained, in the same order.
 func (s *Server) chain() []grpc.UnaryServerInterceptor {
-	return []grpc.UnaryServerInterceptor{checkCredential, recovered(s.log)}
+	return []grpc.UnaryServerInterceptor{checkCredential, s.gate.unary, recovered(s.log)}
 }
 
 // checkCredential refuses a call with two credentials: which one counts would be anybody's guess. A call with none goes
@@ -57,10 +57,13 @@ func panicked(ctx context.Context, log *slog.Logger, method string, p any) error
 }
 
 // streamChain is the chain for streams, in one piece: the same checks in the same order.
-func streamChain(log *slog.Logger) grpc.StreamServerInterceptor {
+func streamChain(log *slog.Logger, gate *gate) grpc.StreamServerInterceptor {
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
 		ctx := stream.Context()
 		if f := oneCredential(ctx); f != nil {
+			return f
+		}
+		if f := gate.check(api.CallFrom(ctx)); f != nil {
 			return f
 		}
 		defer func() {

@@ -117,7 +117,7 @@ func (rt *route) allowed() string {
 }
 
 // form reads a query by the verb's allow-list. Names come in any case, each once (states excepted, which is a list) and
-// with a value. The caller's subscription key is taken out: it is never the upstream's.
+// with a value.
 func (v *verb) form(raw string) (url.Values, *api.Failure) {
 	form := url.Values{}
 	for raw != "" {
@@ -149,7 +149,6 @@ func (v *verb) form(raw string) (url.Values, *api.Failure) {
 		}
 		form.Add(name, value)
 	}
-	form.Del("subscription-key")
 	return form, nil
 }
 

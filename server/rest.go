@@ -107,7 +107,7 @@ func (s *surface) pass(w http.ResponseWriter, r *http.Request, call *api.Call, v
 			return f
 		}
 	}
-	call.Header = passedHeader(r.Header)
+	call.Header, call.Keys = passedHeader(r.Header), restKeys(r.Header, form)
 	call.IdempotencyKey = r.Header.Get("Idempotency-Key")
 	call.HeadOnly = r.Method == http.MethodHead
 	call.LastEventID = r.Header.Get("Last-Event-ID")

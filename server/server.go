@@ -45,6 +45,7 @@ type Server struct {
 	buffers  *memory.Pool // what bodies lie in
 	upstream *azureml.Client
 	store    *store.Store
+	gate     *gate // nil in passthrough
 	hub      *jobs.Hub
 	health   *health.Server
 	grpc     *grpc.Server
@@ -90,7 +91,10 @@ func New(cfg Config, log *slog.Logger) (_ *Server, err error) {
 		return nil, err
 	}
 	limits := api.Limits{Request: cfg.MaxBody, Answer: cfg.MaxAnswer, Buffers: s.buffers}
-	s.hub = jobs.NewHub(cfg.Watch, api.AskUpstream(s.upstream))
+	s.hub, err = jobs.NewHub(s.store, jobs.Upstream{Name: s.upstreamName(), Ask: api.AskUpstream(s.upstream), Managed: s.gate != nil}, cfg.Watch, log)
+	if err != nil {
+		return nil, err
+	}
 	rooms := services{api.NewScoring(s.upstream, limits), api.NewJobs(s.upstream, s.hub, limits)}
 	access := &accessLog{log: log, metrics: newMetrics(map[[2]string]func() float64{
 		{"amlgate_in_flight_bytes", "Bytes of requests and answers held."}:                      func() float64 { return float64(s.buffers.Lent()) },
@@ -142,7 +146,12 @@ func (s *Server) connect() (err error) {
 		}
 		base = s.box.URL()
 	}
-	s.upstream, err = azureml.NewClient(azureml.Options{BaseURL: base, Timeout: s.cfg.UpstreamTimeout, MaxAnswer: int64(s.cfg.MaxAnswer), Buffers: s.buffers})
+	gate, key, err := openGate(&s.cfg)
+	if err != nil {
+		return err
+	}
+	s.gate = gate
+	s.upstream, err = azureml.NewClient(azureml.Options{BaseURL: base, Key: key, Timeout: s.cfg.UpstreamTimeout, MaxAnswer: int64(s.cfg.MaxAnswer), Buffers: s.buffers})
 	if err != nil {
 		return fmt.Errorf("--%w", err)
 	}
@@ -153,7 +162,7 @@ func (s *Server) connect() (err error) {
 func (s *Server) newGRPC(config *tls.Config, rooms services, access *accessLog) {
 	options := []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(append([]grpc.UnaryServerInterceptor{sendHead}, s.chain()...)...),
-		grpc.ChainStreamInterceptor(sendStreamHead, streamChain(s.log)),
+		grpc.ChainStreamInterceptor(sendStreamHead, streamChain(s.log, s.gate)),
 		grpc.StatsHandler(access),
 		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
 			return api.Refuse(api.NotImplemented, "", "there is no such RPC; see reflection or the contract for those there are")
@@ -190,8 +199,8 @@ func (s *Server) newGRPC(config *tls.Config, rooms services, access *accessLog) 
 // newREST builds the REST listener's server.
 func (s *Server) newREST(config *tls.Config, rooms services, access *accessLog) error {
 	unary := joined(s.chain())
-	behind := services{&chained{server: rooms.scoring, chain: unary}, &chainedJobs{server: rooms.jobs, unary: unary, stream: streamChain(s.log)}}
-	surface, err := newSurface(behind, s.cfg.MaxBody, s.buffers, access, func() bool { return !s.stopping.Load() && s.store.Ready() })
+	behind := services{&chained{server: rooms.scoring, chain: unary}, &chainedJobs{server: rooms.jobs, unary: unary, stream: streamChain(s.log, s.gate)}}
+	surface, err := newSurface(behind, s.cfg.MaxBody, s.buffers, access, s.ready)
 	if err != nil {
 		return err
 	}
@@ -216,6 +225,16 @@ func (s *Server) newREST(config *tls.Config, rooms services, access *accessLog) 
 		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
 	return nil
+}
+
+// ready reports whether calls can be answered: the journal is read, the store is there, and no stop has begun.
+func (s *Server) ready() bool {
+	select {
+	case <-s.hub.Loaded():
+		return !s.stopping.Load() && s.store.Ready()
+	default:
+		return false
+	}
 }
 
 // HTTPAddr is where REST listens, GRPCAddr where native gRPC does: with port 0 configured, the port that it became.
@@ -336,6 +355,9 @@ func (s *Server) closeListeners() {
 		if l != nil {
 			_ = l.Close()
 		}
+	}
+	if s.hub != nil {
+		s.hub.Drain()
 	}
 	if s.store != nil {
 		s.store.Close()

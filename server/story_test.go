@@ -74,7 +74,31 @@ func TestStories(t *testing.T) {
 	}
 }
 
-type story struct{ archive *txtar.Archive }
+// TestJobStoriesOnDisk tells the stories of jobs again, with a journal that survives.
+func TestJobStoriesOnDisk(t *testing.T) {
+	files, err := filepath.Glob("testdata/stories/job-*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no stories: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			s := readStory(t, file)
+			s.durable = true
+			if s.has("grpc.request") {
+				t.Run("grpc", func(t *testing.T) { s.check(t, "grpc", s.overGRPC) })
+			}
+			if s.has("rest.request") {
+				t.Run("rest", func(t *testing.T) { s.check(t, "rest", s.overREST) })
+			}
+		})
+	}
+}
+
+type story struct {
+	archive *txtar.Archive
+	durable bool
+}
 
 func readStory(t *testing.T, file string) *story {
 	t.Helper()
@@ -88,7 +112,7 @@ func readStory(t *testing.T, file string) *story {
 			t.Fatalf("%s: section %q is none of %v", file, f.Name, known)
 		}
 	}
-	return &story{a}
+	return &story{archive: a}
 }
 
 func (s *story) has(name string) bool {
@@ -122,6 +146,9 @@ func (s *story) check(t *testing.T, surface string, tell func(*testing.T, *serve
 	cfg.Upstream = up.url()
 	if s.section("upstream.answer") == "!hang" {
 		cfg.UpstreamTimeout = 50 * time.Millisecond
+	}
+	if s.durable {
+		cfg.Store.Data = t.TempDir()
 	}
 	got := tell(t, start(t, cfg))
 	asked := up.asked()

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -15,6 +14,7 @@ import (
 
 	v1 "github.com/amlgate/amlgate/gen/amlgate/v1"
 	"github.com/amlgate/amlgate/server/api"
+	"github.com/amlgate/amlgate/server/jobs"
 )
 
 // stallTimeout is how long one write to a watcher may take before the connection is given up: a watcher costs little
@@ -85,7 +85,6 @@ type restStream struct {
 	control *http.ResponseController
 	events  bool // server-sent events, not lines
 	begun   bool
-	buf     bytes.Buffer
 }
 
 // Context is the request's.
@@ -95,34 +94,41 @@ func (s *restStream) Context() context.Context { return s.ctx }
 func (s *restStream) SetHeader(metadata.MD) error { return nil }
 
 // Send writes one event and flushes it.
-func (s *restStream) Send(msg *v1.WatchJobResponse) error {
+func (s *restStream) Send(msg *v1.WatchJobResponse) error { return s.SendShared(msg, nil) }
+
+// SendShared is Send for an event that others are told too.
+func (s *restStream) SendShared(msg *v1.WatchJobResponse, memo *jobs.Memo) error {
 	if !s.begun && !s.begin(msg) {
 		return nil
 	}
 	if s.call.HeadOnly {
 		return errHeadOnly
 	}
-	data, err := protojson.Marshal(msg)
-	if err != nil {
-		return err
-	}
-	s.buf.Reset()
+	form, write := api.FormLine, asLine
 	if s.events {
-		s.buf.WriteString("id: " + msg.GetCursor() + "\nevent: " + eventName(msg) + "\ndata: ")
-		s.buf.Write(data)
-		s.buf.WriteString("\n\n")
-	} else {
-		s.buf.Write(data)
-		s.buf.WriteByte('\n')
+		form, write = api.FormEvent, asEvent
 	}
+	text, _ := memo.Get(form, func() any { return write(msg) }).([]byte)
 	_ = s.control.SetWriteDeadline(time.Now().Add(stallTimeout))
-	if _, err := s.w.Write(s.buf.Bytes()); err != nil {
+	if _, err := s.w.Write(text); err != nil {
 		return errors.Join(context.Canceled, err)
 	}
-	err = s.control.Flush()
+	err := s.control.Flush()
 	// Over HTTP/2 a deadline that passes ends the stream even where nothing is being written.
 	_ = s.control.SetWriteDeadline(time.Time{})
 	return err
+}
+
+// asEvent is a message as server-sent events have it.
+func asEvent(msg *v1.WatchJobResponse) []byte {
+	b := []byte("id: " + msg.GetCursor() + "\nevent: " + eventName(msg) + "\ndata: ")
+	return append(append(b, asLine(msg)...), '\n')
+}
+
+// asLine is a message as a line of JSON.
+func asLine(msg *v1.WatchJobResponse) []byte {
+	b, _ := protojson.Marshal(msg) // its texts are UTF-8: they came as JSON
+	return append(b, '\n')
 }
 
 // errHeadOnly ends the watch of a HEAD, whose answer has no more to come.

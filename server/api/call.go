@@ -18,6 +18,9 @@ type Call struct {
 	// Header is what of the caller's header may go upstream; the credential in it goes there unchanged.
 	Header http.Header
 
+	// Keys are the subscription keys that the caller gave, besides one in Header; in passthrough they mean nothing.
+	Keys []string
+
 	// Raw is set on REST: the caller takes an answer with its content coding. Stubs get it without.
 	Raw bool
 

@@ -1,13 +1,12 @@
 package api
 
 import (
-	"cmp"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
-	"regexp"
 	"slices"
 	"time"
 
@@ -37,29 +36,54 @@ func (s *Jobs) SubmitJob(ctx context.Context, req *v1.SubmitJobRequest) (*v1.Sub
 	if f := checkService(req.GetWorkspace(), req.GetService(), req.GetApiVersion()); f != nil {
 		return nil, f
 	}
-	if f := checkRequestID(cmp.Or(req.GetRequestId(), CallFrom(ctx).IdempotencyKey)); f != nil {
+	request, f := requestOf(ctx, req.GetRequestId())
+	if f != nil {
 		return nil, f
 	}
 	body, f := s.submitBody(req)
 	if f != nil {
 		return nil, f
 	}
+	if err := s.hub.Room(); err != nil {
+		return nil, FailureOf(err) // before anything is made upstream
+	}
+	service := jobs.Key{Workspace: req.GetWorkspace(), Service: req.GetService()}
+	if request.ID == "" {
+		id, err := s.submit(ctx, service, body, "")
+		if err != nil {
+			return nil, FailureOf(err)
+		}
+		return &v1.SubmitJobResponse{JobId: id}, nil
+	}
+	// A copy: the body may be sent again, where the call's own is lent and gone with the first time.
+	request.Owner, request.Body = s.hub.Owner(CallFrom(ctx).Header), bytes.Clone(body)
+	id, err := s.submitOnce(ctx, service, request)
+	if err != nil {
+		return nil, onceFailure(err)
+	}
+	return &v1.SubmitJobResponse{JobId: id}, nil
+}
+
+// submit creates a job upstream and keeps it, under a request id's key where there is one, before anybody is told its id.
+func (s *Jobs) submit(ctx context.Context, service jobs.Key, body []byte, request string) (string, error) {
 	call := CallFrom(ctx)
 	var id string
 	answer, err := timed(call, func() (answer *azureml.Answer, err error) {
-		id, answer, err = s.upstream.SubmitJob(ctx, &azureml.Request{Workspace: req.GetWorkspace(), Service: req.GetService(), Header: call.Header, Body: body})
+		r := upstreamRequest(service, call.Header)
+		r.Body, r.Lease = body, call.takeRequest()
+		id, answer, err = s.upstream.SubmitJob(ctx, r)
 		return answer, err
 	})
 	if err != nil {
-		return nil, FailureOf(err)
+		return "", err
 	}
-	if !ValidID(id) {
-		return nil, Refuse(UpstreamForeign, "", "the upstream's id for the new job cannot stand in a URL; the job exists")
-	}
-	s.hub.Submitted(jobs.Key{Workspace: req.GetWorkspace(), Service: req.GetService(), ID: id}, s.hub.Owner(call.Header))
 	// The answer's head may announce a coding or a length that are not those of what is answered here.
 	delete(answer.Header, "Content-Encoding")
-	return &v1.SubmitJobResponse{JobId: id}, nil
+	if !ValidID(id) {
+		return "", Refuse(UpstreamForeign, "", "the upstream's id for the new job cannot stand in a URL; the job exists")
+	}
+	service.ID = id
+	return id, s.hub.Keep(ctx, service, s.hub.Owner(call.Header), request)
 }
 
 // submitBody returns AzureML's JSON for a new job.
@@ -111,9 +135,10 @@ func locations(m map[string]*v1.BlobReference) map[string]azureml.Location {
 	return out
 }
 
-// StartJob starts a submitted job.
+// StartJob starts a submitted job, unless it was started before.
 func (s *Jobs) StartJob(ctx context.Context, req *v1.StartJobRequest) (*v1.StartJobResponse, error) {
-	if f := checkRequestID(cmp.Or(req.GetRequestId(), CallFrom(ctx).IdempotencyKey)); f != nil {
+	request, f := requestOf(ctx, req.GetRequestId())
+	if f != nil {
 		return nil, f
 	}
 	key, f := jobKey(req)
@@ -121,10 +146,15 @@ func (s *Jobs) StartJob(ctx context.Context, req *v1.StartJobRequest) (*v1.Start
 		return nil, f
 	}
 	call := CallFrom(ctx)
-	if _, err := timed(call, func() (*azureml.Answer, error) {
-		return s.upstream.StartJob(ctx, upstreamRequest(key, call.Header), key.ID)
-	}); err != nil {
-		return nil, s.failed(key, err)
+	var err error
+	if request.ID == "" {
+		err = s.start(ctx, key, "")
+	} else {
+		request.Owner, request.Body = s.hub.Owner(call.Header), []byte(key.ID)
+		err = s.startOnce(ctx, key, request)
+	}
+	if err != nil {
+		return nil, s.startFailure(ctx, key, err)
 	}
 	call.Body = []byte{}
 	s.hub.Moved(key)
@@ -145,7 +175,7 @@ func (s *Jobs) GetJob(ctx context.Context, req *v1.GetJobRequest) (*v1.GetJobRes
 		return answer, err
 	})
 	if err != nil {
-		return nil, s.failed(key, err)
+		return nil, s.failed(ctx, key, err)
 	}
 	job := observed(key, status, asked)
 	if call.Body = answer.Body; job.Details != status.Details {
@@ -158,7 +188,7 @@ func (s *Jobs) GetJob(ctx context.Context, req *v1.GetJobRequest) (*v1.GetJobRes
 		call.Body = azureml.WithDetails(plain, job.Details)
 	}
 	s.hub.Proven(key, call.Header)
-	s.hub.Observed(job)
+	s.hub.Observed(ctx, job)
 	msg := jobMessage(job)
 	for name, l := range status.Results {
 		msg.Results[name].SasBlobToken = l.SASToken
@@ -177,11 +207,11 @@ func (s *Jobs) DeleteJob(ctx context.Context, req *v1.DeleteJobRequest) (*v1.Del
 	if _, err := timed(call, func() (*azureml.Answer, error) {
 		return s.upstream.DeleteJob(ctx, upstreamRequest(key, call.Header), key.ID)
 	}); err != nil {
-		return nil, s.failed(key, err)
+		return nil, s.failed(ctx, key, err)
 	}
 	call.NoContent = true
 	if ended {
-		s.hub.Gone(key)
+		s.hub.Gone(ctx, key, s.hub.Owner(call.Header))
 	} else {
 		s.hub.Deleted(key, credential(call.Header))
 	}
@@ -189,9 +219,9 @@ func (s *Jobs) DeleteJob(ctx context.Context, req *v1.DeleteJobRequest) (*v1.Del
 }
 
 // failed returns a job call's error, and forgets a job that the upstream does not know.
-func (s *Jobs) failed(key jobs.Key, err error) error {
+func (s *Jobs) failed(ctx context.Context, key jobs.Key, err error) error {
 	if errors.Is(err, jobs.ErrGone) || isGone(err) {
-		s.hub.Gone(key)
+		s.hub.Gone(ctx, key, s.hub.Owner(CallFrom(ctx).Header))
 	}
 	return FailureOf(err)
 }
@@ -224,7 +254,7 @@ func (s *Jobs) ListJobs(ctx context.Context, req *v1.ListJobsRequest) (*v1.ListJ
 		return nil, Refuse(InvalidField, "page_size", "%d; allowed are 1 to 1000, and 0 for 100", size)
 	}
 	header := CallFrom(ctx).Header
-	if header.Get("Authorization") == "" {
+	if header.Get("Authorization") == "" && !s.hub.Managed() {
 		return nil, Refuse(NoCredential, "", "the list is that of a credential, and none was given")
 	}
 	filter := jobs.Filter{Owner: s.hub.Owner(header), Workspace: req.GetWorkspace(), Service: req.GetService()}
@@ -234,9 +264,12 @@ func (s *Jobs) ListJobs(ctx context.Context, req *v1.ListJobsRequest) (*v1.ListJ
 		}
 		filter.States = append(filter.States, jobs.State(state))
 	}
-	page, next, err := s.hub.List(filter, size, req.GetPageToken())
-	if err != nil {
+	page, next, err := s.hub.List(ctx, filter, size, req.GetPageToken())
+	switch {
+	case errors.Is(err, jobs.ErrPageToken):
 		return nil, Refuse(InvalidField, "page_token", "%s", err)
+	case err != nil:
+		return nil, watchFailure(err)
 	}
 	resp := &v1.ListJobsResponse{NextPageToken: next}
 	for _, job := range page {
@@ -268,9 +301,11 @@ func (e *askError) Is(target error) bool {
 	switch target {
 	case jobs.ErrDenied:
 		var up *azureml.Error
-		return errors.As(e.error, &up) && (up.Status == http.StatusUnauthorized || up.Status == http.StatusForbidden)
+		return errors.As(e.error, &up) && up.Kind == azureml.Answered && (up.Status == http.StatusUnauthorized || up.Status == http.StatusForbidden)
 	case jobs.ErrGone:
 		return isGone(e.error)
+	case jobs.ErrRefused:
+		return isRefused(e.error)
 	}
 	return false
 }
@@ -305,20 +340,6 @@ func jobKey(req namesJob) (jobs.Key, *Failure) {
 
 func upstreamRequest(key jobs.Key, header http.Header) *azureml.Request {
 	return &azureml.Request{Workspace: key.Workspace, Service: key.Service, Header: header}
-}
-
-var uuid = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
-
-// checkRequestID refuses request ids: a caller who gives one counts on it, and there is no store yet that could keep the
-// promise over a restart.
-func checkRequestID(id string) *Failure {
-	switch {
-	case id == "":
-		return nil
-	case !uuid.MatchString(id):
-		return Refuse(InvalidField, "request_id", "a UUID is required, for example 123e4567-e89b-42d3-a456-426614174000")
-	}
-	return Refuse(NotImplemented, "request_id", "repeatable requests are not supported yet; leave it out")
 }
 
 // observed is a status as the hub keeps it: without what opens a blob, and with its details cleared of secrets.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/amlgate/amlgate/server/azureml"
 	"github.com/amlgate/amlgate/server/redact"
+	"github.com/amlgate/amlgate/server/store"
 )
 
 // The domains of ErrorInfo: who says so.
@@ -58,6 +59,11 @@ const (
 	TooManyWatches     Reason = "TOO_MANY_WATCHES"
 	NoRoom             Reason = "TOO_MANY_BYTES_IN_FLIGHT"
 	Stopping           Reason = "STOPPING"
+	JobStarted         Reason = "JOB_STARTED"
+	RequestReused      Reason = "REQUEST_ID_REUSED"
+	KeyInvalid         Reason = "KEY_INVALID"
+	JournalFull        Reason = "JOURNAL_FULL"
+	JournalDown        Reason = "JOURNAL_UNAVAILABLE"
 	Cancelled          Reason = "CANCELLED"
 	DeadlineExceeded   Reason = "DEADLINE_EXCEEDED"
 	UpstreamTimeout    Reason = "UPSTREAM_TIMEOUT"
@@ -65,6 +71,7 @@ const (
 	UpstreamBroken     Reason = "UPSTREAM_BROKE_OFF"
 	UpstreamForeign    Reason = "UPSTREAM_NOT_AZUREML"
 	UpstreamRedirected Reason = "UPSTREAM_REDIRECTED"
+	UpstreamKey        Reason = "UPSTREAM_REFUSED_KEY"
 	AnswerTooLarge     Reason = "ANSWER_TOO_LARGE"
 	Unexpected         Reason = "UNEXPECTED"
 )
@@ -86,6 +93,7 @@ const (
 	timeout      = "The operation could not be completed within the permitted time."
 	unavailable  = "Service is temporarily unavailable."
 	internal     = "Execution encountered an internal error."
+	invalidNow   = "The request is invalid in the current context."
 	badGateway   = "The upstream did not answer as AzureML does."
 )
 
@@ -100,7 +108,7 @@ var refusals = map[Reason]surface{
 	RouteNotFound:      {codes.NotFound, 404, "NotFound", "RouteNotFound", notFound},
 	MethodNotAllowed:   {codes.Unimplemented, 405, "MethodNotAllowed", "MethodNotAllowed", "The method is not allowed for this resource."},
 	NotImplemented:     {codes.Unimplemented, 501, "NotImplemented", "NotImplemented", "The operation is not implemented."},
-	AnswerNotTable:     {codes.FailedPrecondition, 400, "InvalidOperation", "AnswerNotTable", "The request is invalid in the current context."},
+	AnswerNotTable:     {codes.FailedPrecondition, 400, "InvalidOperation", "AnswerNotTable", invalidNow},
 	SchemaNotPublished: {codes.FailedPrecondition, 404, "NotFound", "SchemaNotPublished", notFound},
 	NoCredential:       {codes.Unauthenticated, 401, "Unauthorized", "ScoreRequestUnauthorized", unauthorized},
 	JobNotFound:        {codes.NotFound, 404, "NotFound", "JobNotFound", notFound},
@@ -108,6 +116,11 @@ var refusals = map[Reason]surface{
 	TooManyWatches:     {codes.ResourceExhausted, 429, "ServiceUnavailable", "TooManyWatches", unavailable},
 	NoRoom:             {codes.ResourceExhausted, 503, "ServiceUnavailable", "TooManyBytesInFlight", unavailable},
 	Stopping:           {codes.Unavailable, 503, "ServiceUnavailable", "Stopping", unavailable},
+	JobStarted:         {codes.FailedPrecondition, 400, "InvalidOperation", "CannotStartJob", invalidNow},
+	RequestReused:      {codes.AlreadyExists, 409, "InvalidOperation", "RequestIdReused", invalidNow},
+	KeyInvalid:         {codes.Unauthenticated, 401, "Unauthorized", "ScoreRequestUnauthorized", unauthorized},
+	JournalFull:        {codes.ResourceExhausted, 503, "ServiceUnavailable", "JournalFull", unavailable},
+	JournalDown:        {codes.Unavailable, 503, "ServiceUnavailable", "JournalUnavailable", unavailable},
 	Cancelled:          {codes.Canceled, 408, "RequestTimeout", "RequestCanceled", timeout},
 	DeadlineExceeded:   {codes.DeadlineExceeded, 504, "GatewayTimeout", "BackendScoreTimeout", timeout},
 	UpstreamTimeout:    {codes.DeadlineExceeded, 504, "GatewayTimeout", "BackendScoreTimeout", timeout},
@@ -115,6 +128,7 @@ var refusals = map[Reason]surface{
 	UpstreamBroken:     {codes.Internal, 502, "BadGateway", "UpstreamBrokeOff", badGateway},
 	UpstreamForeign:    {codes.Internal, 502, "BadGateway", "UpstreamNotAzureML", badGateway},
 	UpstreamRedirected: {codes.Internal, 502, "BadGateway", "UpstreamRedirected", badGateway},
+	UpstreamKey:        {codes.Internal, 502, "BadGateway", "UpstreamRefusedKey", badGateway},
 	AnswerTooLarge:     {codes.ResourceExhausted, 502, "BadGateway", "AnswerTooLarge", badGateway},
 	Unexpected:         {codes.Internal, 500, "InternalError", "UnknownError", internal},
 }
@@ -128,6 +142,7 @@ var upstreamKinds = map[azureml.Kind]Reason{
 	azureml.Redirected:  UpstreamRedirected,
 	azureml.TooLarge:    AnswerTooLarge,
 	azureml.NoRoom:      NoRoom,
+	azureml.KeyRefused:  UpstreamKey,
 }
 
 // answers is the table of the upstream's own errors: the first row that fits an answer's status, class and detail code
@@ -237,7 +252,7 @@ func Refuse(reason Reason, field, format string, args ...any) *Failure {
 	message = cut(message, maxMessage)
 	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Domain: DomainAmlgate, Reason: string(reason)}}
 	switch {
-	case reason == RequestTooLarge || reason == TooManyWatches || reason == NoRoom:
+	case reason == RequestTooLarge || reason == TooManyWatches || reason == NoRoom || reason == JournalFull:
 		details = append(details, &errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{Subject: "request", Description: cut(text, maxDetail)}}})
 	case field != "":
 		details = append(details, &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: cut(field, maxDetail), Description: cut(text, maxDetail)}}})
@@ -272,6 +287,10 @@ func FailureOf(err error) *Failure {
 		return f
 	case errors.As(err, &up):
 		return ofUpstream(up)
+	case errors.Is(err, store.ErrFull):
+		return caused(Refuse(JournalFull, "", "no room for new jobs; those there are go on"), err)
+	case errors.Is(err, store.ErrUnavailable):
+		return caused(Refuse(JournalDown, "", "the journal does not answer; what was asked for may have happened upstream"), err)
 	case errors.Is(err, context.Canceled):
 		return caused(Refuse(Cancelled, "", "the caller cancelled the call; it may have run"), err)
 	case errors.Is(err, context.DeadlineExceeded):

@@ -129,6 +129,12 @@ var own = map[Reason]struct {
 	"UPSTREAM_REDIRECTED":      {codes.Internal, 502, "BadGateway", "UpstreamRedirected", "The upstream did not answer as AzureML does.", "BadRequest"},
 	"ANSWER_TOO_LARGE":         {codes.ResourceExhausted, 502, "BadGateway", "AnswerTooLarge", "The upstream did not answer as AzureML does.", "BadRequest"},
 	"UNEXPECTED":               {codes.Internal, 500, "InternalError", "UnknownError", "Execution encountered an internal error.", "BadRequest"},
+	"JOB_STARTED":              {codes.FailedPrecondition, 400, "InvalidOperation", "CannotStartJob", "The request is invalid in the current context.", "BadRequest"},
+	"REQUEST_ID_REUSED":        {codes.AlreadyExists, 409, "InvalidOperation", "RequestIdReused", "The request is invalid in the current context.", "BadRequest"},
+	"KEY_INVALID":              {codes.Unauthenticated, 401, "Unauthorized", "ScoreRequestUnauthorized", "Request is unauthorized to access resource.", "BadRequest"},
+	"JOURNAL_FULL":             {codes.ResourceExhausted, 503, "ServiceUnavailable", "JournalFull", "Service is temporarily unavailable.", "QuotaFailure"},
+	"JOURNAL_UNAVAILABLE":      {codes.Unavailable, 503, "ServiceUnavailable", "JournalUnavailable", "Service is temporarily unavailable.", "BadRequest"},
+	"UPSTREAM_REFUSED_KEY":     {codes.Internal, 502, "BadGateway", "UpstreamRefusedKey", "The upstream did not answer as AzureML does.", "BadRequest"},
 }
 
 func TestOwnErrors(t *testing.T) {

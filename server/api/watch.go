@@ -27,7 +27,7 @@ func (s *Jobs) WatchJob(req *v1.WatchJobRequest, stream grpc.ServerStreamingServ
 		if err != nil {
 			return FailureOf(err)
 		}
-		if err := stream.Send(eventMessage(event)); err != nil {
+		if err := send(stream, event); err != nil {
 			return err
 		}
 		switch event.End {
@@ -38,6 +38,27 @@ func (s *Jobs) WatchJob(req *v1.WatchJobRequest, stream grpc.ServerStreamingServ
 			return nil
 		}
 	}
+}
+
+// Forms of an event that many watchers share: the message, and what listeners make of it.
+const (
+	formMessage = iota
+	FormEvent   // server-sent
+	FormLine    // of JSON
+)
+
+// Sharing is a stream that can send what was made of an event for another watcher.
+type Sharing interface {
+	SendShared(msg *v1.WatchJobResponse, memo *jobs.Memo) error
+}
+
+// send sends an event. Its message is shared by all who are told the same, and not changed any more.
+func send(stream grpc.ServerStreamingServer[v1.WatchJobResponse], e jobs.Event) error {
+	msg, _ := e.Memo.Get(formMessage, func() any { return eventMessage(e) }).(*v1.WatchJobResponse)
+	if sharing, ok := stream.(Sharing); ok {
+		return sharing.SendShared(msg, e.Memo)
+	}
+	return stream.Send(msg)
 }
 
 // credential is what of a watcher's header its job is read with: the key, and the id by which the upstream's log can be

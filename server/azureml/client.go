@@ -20,6 +20,9 @@ type Options struct {
 	// BaseURL is what stands before /workspaces, for example "https://ussouthcentral.services.azureml.net".
 	BaseURL string
 
+	// Key is the server's own key for the upstream, sent in place of the callers'. Empty: callers bring theirs.
+	Key string
+
 	// Timeout is how long one call may take from start to the answer's last byte. Zero means 110 s: a classic service
 	// ends a call itself after 100 s, and its own answer should win.
 	Timeout time.Duration
@@ -36,6 +39,7 @@ type Client struct {
 	url       url.URL // scheme, host and path before /workspaces
 	transport *http.Transport
 	buffers   *memory.Pool
+	key       []string // the Authorization sent with every call; nil for the caller's own
 	timeout   time.Duration
 	maxAnswer int64
 }
@@ -56,6 +60,9 @@ func NewClient(o Options) (*Client, error) {
 		timeout:   o.Timeout,
 		maxAnswer: o.MaxAnswer,
 		buffers:   o.Buffers,
+	}
+	if o.Key != "" {
+		c.key = []string{"Bearer " + o.Key}
 	}
 	if c.timeout <= 0 {
 		c.timeout = 110 * time.Second

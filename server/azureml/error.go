@@ -51,6 +51,7 @@ const (
 	Redirected                  // a redirect, which is never followed
 	TooLarge                    // an answer beyond Options.MaxAnswer
 	NoRoom                      // an answer that Options.Buffers had no room for
+	KeyRefused                  // 401 or 403 for Options.Key, which is no fault of the caller's
 )
 
 // Error is a call that the upstream did not answer with 200. A caller's own cancellation or deadline is not an Error:

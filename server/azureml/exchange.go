@@ -41,6 +41,9 @@ func (c *Client) send(ctx context.Context, x exchange) (*Answer, error) {
 	defer cancel()
 	sight := sights.Get().(*sight)
 	defer sights.Put(sight)
+	if c.key != nil {
+		x.header["Authorization"] = c.key
+	}
 	resp, err := c.transport.RoundTrip(c.request(httptrace.WithClientTrace(own, &sight.trace), x, sight))
 	x.lease.Release() // the body that the transport may still be reading is a user of its own
 	if err != nil {
@@ -48,6 +51,9 @@ func (c *Client) send(ctx context.Context, x exchange) (*Answer, error) {
 	}
 	defer resp.Body.Close()
 	passed := answerHeader(resp.Header)
+	if c.key != nil && (resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden) {
+		return nil, &Error{Kind: KeyRefused, Status: resp.StatusCode, Header: passed, Reason: "the upstream refuses this server's own key (--upstream-key-file)"}
+	}
 	if !good(resp.StatusCode) {
 		body, err := readError(resp, min(c.maxAnswer, maxErrorAnswer))
 		if err != nil {

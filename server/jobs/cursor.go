@@ -22,6 +22,12 @@ const (
 
 type epoch uint64
 
+// of returns the epoch of one upstream's jobs.
+func (e epoch) of(upstream string) epoch {
+	h := sha256.Sum256(binary.BigEndian.AppendUint64([]byte(upstream), uint64(e)))
+	return epoch(binary.BigEndian.Uint64(h[:]))
+}
+
 // cursor returns the cursor behind change number revision.
 func (e epoch) cursor(key Key, revision uint64) string {
 	b := make([]byte, 0, cursorSize)

@@ -2,20 +2,20 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
 // keepChanges is how many of a job's changes are kept for watchers that are behind. A job has three or four.
-const keepChanges = 32
+const keepChanges = 16
 
 // change is one observed change, its number, and that of the job's change before it.
 type change struct {
 	revision, prev uint64
-	job            Job
+	job            *Job // shared by all who are told; never changed
+	memo           *Memo
 }
 
-// feed is a job that is watched. The hub's lock guards it, except for the channels.
+// feed is a job that is watched. The hub's lock guards it, except for the channel.
 type feed struct {
 	key     Key
 	watches map[*Watch]struct{}
@@ -28,8 +28,13 @@ type feed struct {
 	message string
 	stale   string // why the state may be old; empty while polls succeed
 
-	kicked chan struct{}
-	stop   context.CancelFunc
+	// The scheduler's: when to ask next, how long after that, where in the schedule (-1: not there), whether a question is
+	// under way, and whether another is to follow it at once.
+	due      time.Time
+	interval time.Duration
+	place    int
+	asking   bool
+	kicked   bool
 }
 
 func (f *feed) latest() change { return f.changes[len(f.changes)-1] }
@@ -41,11 +46,12 @@ func (f *feed) add(c change) {
 	}
 	f.changes = append(f.changes, c)
 	if c.job.State.Ended() {
-		f.ended, f.message = EndTerminal, "the job has ended"
-		f.stop()
+		f.ended, f.message = EndTerminal, endedMessage
 	}
 	f.wake()
 }
+
+const endedMessage = "the job has ended"
 
 func (f *feed) wake() {
 	close(f.changed)
@@ -56,16 +62,7 @@ func (f *feed) wake() {
 func (f *feed) end(reason EndReason, message string) {
 	if f.ended == 0 {
 		f.ended, f.message = reason, message
-		f.stop()
 		f.wake()
-	}
-}
-
-// kick has the job asked about at once.
-func (f *feed) kick() {
-	select {
-	case f.kicked <- struct{}{}:
-	default:
 	}
 }
 
@@ -89,81 +86,41 @@ func (f *feed) pick() *Watch {
 	return nil
 }
 
-// newFeed makes a job's feed and, unless the job has ended, starts polling it. The hub is locked.
-func (h *Hub) newFeed(r *record) *feed {
-	ctx, stop := context.WithCancel(context.Background())
+// newFeed makes a job's feed and puts it on the schedule, unless the job has ended. The hub is locked.
+func (h *Hub) newFeed(e *entry) *feed {
+	job := e.job()
 	f := &feed{
-		key: r.job.Key, watches: map[*Watch]struct{}{}, changes: []change{{r.revision, r.prev, r.job}},
-		changed: make(chan struct{}), kicked: make(chan struct{}, 1), stop: stop,
+		key: e.Job.Key, watches: map[*Watch]struct{}{}, changes: []change{{e.change(), e.Prev, &job, &Memo{}}},
+		changed: make(chan struct{}), stale: e.stale, interval: h.cfg.PollMin, place: -1,
 	}
 	h.feeds[f.key] = f
-	if r.job.State.Ended() {
-		f.ended, f.message = EndTerminal, "the job has ended"
-		stop()
-		return f
+	if e.Job.State.Ended() {
+		f.ended, f.message = EndTerminal, endedMessage
 	}
-	h.polls.Go(func() { h.poll(ctx, f) })
 	return f
 }
 
-// poll asks about a job for as long as its feed lives.
-func (h *Hub) poll(ctx context.Context, f *feed) {
-	interval := h.cfg.PollMin
-	timer := time.NewTimer(jitter(interval, 0.1))
-	defer timer.Stop()
+// recall fetches a feed's changes of before its first, back to the one after seen, as far as the store has them.
+func (h *Hub) recall(ctx context.Context, f *feed, seen uint64) {
 	for {
-		select {
-		case <-ctx.Done():
+		h.mu.Lock()
+		first, full := f.changes[0], len(f.changes) >= keepChanges
+		h.mu.Unlock()
+		if full || first.prev <= seen {
 			return
-		case <-f.kicked:
-			interval = h.cfg.PollMin
-		case <-timer.C:
+		}
+		e, err := h.journal.Revision(ctx, h.names.of(f.key), first.prev)
+		if err != nil {
+			return // gone, or not to be had now: what is left out is told
+		}
+		r, err := decode(f.key, e.Value)
+		if err != nil {
+			return
 		}
 		h.mu.Lock()
-		w := f.pick()
+		if f.changes[0].revision == first.revision {
+			f.changes = append([]change{{first.prev, r.Prev, &r.Job, &Memo{}}}, f.changes...)
+		}
 		h.mu.Unlock()
-		if w == nil {
-			// All that is left are watches that lost access and are on their way out.
-			timer.Reset(h.cfg.PollMin)
-			continue
-		}
-		job, err := h.ask(ctx, f.key, w.header)
-		if ctx.Err() != nil {
-			return
-		}
-		interval = h.polled(f, w, job, err, interval)
-		timer.Reset(jitter(interval, 0.1))
 	}
-}
-
-// polled takes in a poll's outcome and returns how long to wait for the next.
-func (h *Hub) polled(f *feed, w *Watch, job Job, err error, interval time.Duration) time.Duration {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var after RetryAfter
-	switch {
-	case err == nil:
-		before := f.latest().revision
-		h.prove(f.key, w.owner)
-		h.observe(job)
-		if f.latest().revision != before {
-			return h.cfg.PollMin
-		}
-		return min(interval*3/2, h.cfg.PollMax)
-	case errors.Is(err, ErrDenied):
-		h.disprove(f.key, w.owner)
-		f.deny(w.owner)
-		return h.cfg.PollMin / 10 // with another's credential, if there is one
-	case errors.Is(err, ErrGone):
-		delete(h.journal.records, f.key)
-		f.end(EndGone, "the upstream does not know the job any more")
-		return h.cfg.PollMax
-	}
-	if f.stale == "" {
-		f.stale = "upstream unavailable since " + time.Now().UTC().Format(time.RFC3339)
-	}
-	if errors.As(err, &after) && after.After() > 0 {
-		return max(after.After(), h.cfg.PollMin)
-	}
-	return min(interval*2, 2*h.cfg.PollMax)
 }

@@ -3,15 +3,18 @@ package jobs
 import (
 	"context"
 	"crypto/rand"
-	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	mathrand "math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"github.com/amlgate/amlgate/server/store"
 )
 
 // Ask reads a job's state from the upstream with a caller's header.
@@ -24,10 +27,26 @@ var (
 	ErrGone   = errors.New("the upstream does not know this job")
 )
 
+// ErrRefused is a start that surely did not happen; a start that fails otherwise may have.
+var ErrRefused = errors.New("the upstream did not take it")
+
 // RetryAfter is an error that says when to ask again.
 type RetryAfter interface {
 	error
 	After() time.Duration
+}
+
+// Upstream is what a hub watches.
+type Upstream struct {
+	// Name tells one upstream's jobs from another's in the journal; letters, digits and "-".
+	Name string
+
+	// Ask reads a job.
+	Ask Ask
+
+	// Managed says that the server holds the credential: callers are let in by the front, and the header given to Ask
+	// does not matter.
+	Managed bool
 }
 
 // Config says how a Hub watches. A zero takes the default; the tags are the command line's.
@@ -48,6 +67,9 @@ type Config struct {
 	// MaxWatches and MaxWatchesPerKey bound the watches open at a time, in all and per credential.
 	MaxWatches       int `name:"max-watches" default:"20000" help:"Most watches open at a time."`
 	MaxWatchesPerKey int `name:"max-watches-per-key" default:"2000" help:"Most watches open at a time with one key."`
+
+	// MaxPolls bounds the polls under way at a time.
+	MaxPolls int `name:"max-polls" default:"256" help:"Most polls of watched jobs under way at a time."`
 }
 
 func (c *Config) fill() {
@@ -65,130 +87,179 @@ func (c *Config) fill() {
 	if c.MaxWatchesPerKey <= 0 {
 		c.MaxWatchesPerKey = 2000
 	}
+	if c.MaxPolls <= 0 {
+		c.MaxPolls = 256
+	}
 }
 
 // Hub has the journal and the feeds. It is safe for use by many goroutines.
 type Hub struct {
-	cfg    Config
-	ask    Ask
-	owners owners
-	epoch  epoch
+	cfg      Config
+	upstream Upstream
+	log      *slog.Logger
+	owners   owners
+	store    *store.Store
+	journal  *store.Bucket
+	requests *store.Bucket
+	names    names
+	epoch    epoch
+	instance string // this process, among those that share the store
+	queue    *store.Queue
+
+	// ctx ends when the hub drains; what is asked or heard in the background hangs on it.
+	ctx    context.Context
+	cancel context.CancelFunc
+	loaded chan struct{} // closed once the index has every record
+	wake   chan struct{} // something for the scheduler to look at
+	work   sync.WaitGroup
 
 	mu       sync.Mutex
-	journal  journal
-	revision uint64 // of the last change of any job
+	index    index
+	seen     uint64 // the highest revision heard from the store
 	feeds    map[Key]*feed
+	due      schedule
+	asking   int // questions of the scheduler and the queue under way
 	proofs   map[proof]time.Time
+	interest map[Key]time.Time // until when some other replica's watchers want a job's news, managed mode
 	watches  int
 	perOwner map[Owner]int
-	draining chan struct{}
 	stopped  bool
-	polls    sync.WaitGroup
+
+	draining chan struct{}
 	flights  singleflight.Group
+	locks    locks
 }
 
-// NewHub returns a hub that asks by ask.
-func NewHub(cfg Config, ask Ask) *Hub {
+// NewHub returns a hub on a store. It must be drained, before the store is closed.
+func NewHub(st *store.Store, up Upstream, cfg Config, log *slog.Logger) (*Hub, error) {
 	cfg.fill()
+	ctx, cancel := context.WithCancel(context.Background())
+	h := &Hub{
+		cfg: cfg, upstream: up, log: log, owners: owners{st.Secret()},
+		store: st, journal: st.Jobs(), requests: st.Requests(), names: names{up.Name + "."},
+		epoch: epoch(st.Epoch(st.Jobs())).of(up.Name), instance: newInstance(),
+		ctx: ctx, cancel: cancel, loaded: make(chan struct{}), wake: make(chan struct{}, 1),
+		index: newIndex(), feeds: map[Key]*feed{}, proofs: map[proof]time.Time{}, interest: map[Key]time.Time{}, perOwner: map[Owner]int{},
+		draining: make(chan struct{}), locks: locks{held: map[string]chan struct{}{}},
+	}
+	followed := h.journal.Follow(ctx, h.heard, h.current)
+	h.work.Go(func() { <-followed })
+	h.work.Go(h.dispatch)
+	h.work.Go(h.tend)
+	if up.Managed {
+		if err := h.manage(); err != nil {
+			h.Drain()
+			return nil, err
+		}
+	}
+	return h, nil
+}
+
+func newInstance() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:])
-	return &Hub{
-		cfg: cfg, ask: ask, owners: newOwners(), epoch: epoch(binary.BigEndian.Uint64(b[:])),
-		journal: journal{records: map[Key]*record{}}, feeds: map[Key]*feed{}, proofs: map[proof]time.Time{}, perOwner: map[Owner]int{},
-		draining: make(chan struct{}),
+	return hex.EncodeToString(b[:])
+}
+
+// heard takes in a record from the store.
+func (h *Hub) heard(e store.Entry) {
+	h.apply(e)
+	h.mu.Lock()
+	h.seen = max(h.seen, e.Revision)
+	h.mu.Unlock()
+}
+
+// current is told once every record there was has been heard.
+func (h *Hub) current() {
+	h.mu.Lock()
+	h.index.sort()
+	h.mu.Unlock()
+	close(h.loaded)
+}
+
+// Loaded is closed once every record has been read, and lists are whole.
+func (h *Hub) Loaded() <-chan struct{} { return h.loaded }
+
+// awaitLoaded waits until the index has every record.
+func (h *Hub) awaitLoaded(ctx context.Context) error {
+	select {
+	case <-h.loaded:
+		return nil
+	default:
+	}
+	select {
+	case <-h.loaded:
+		return nil
+	case <-h.draining:
+		return ErrDraining
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
-// Owner returns what stands for the credential in a header.
-func (h *Hub) Owner(header http.Header) Owner { return h.owners.of(header.Get("Authorization")) }
+// catchUp waits until the index has every record that was written before now, by whomever.
+func (h *Hub) catchUp(ctx context.Context) error {
+	last, err := h.journal.Last(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		h.mu.Lock()
+		seen := h.seen
+		h.mu.Unlock()
+		if seen >= last {
+			return nil
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-h.draining:
+			return ErrDraining
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
 
-// Drain ends every watch with its reason and takes no new ones. It returns when no poll runs any more.
+// Owner returns what stands for the credential in a header. In managed mode there is one owner.
+func (h *Hub) Owner(header http.Header) Owner {
+	if h.upstream.Managed {
+		return h.owners.of("managed")
+	}
+	return h.owners.of(header.Get("Authorization"))
+}
+
+// Managed reports whether the server holds the upstream's credential.
+func (h *Hub) Managed() bool { return h.upstream.Managed }
+
+// Room returns why no job can be kept now, nil where one can. Errors are the store's.
+func (h *Hub) Room() error {
+	switch {
+	case h.store.Full() != nil:
+		return h.store.Full()
+	case !h.store.Ready():
+		return store.ErrUnavailable
+	}
+	return nil
+}
+
+// Drain ends every watch with its reason and takes no new ones. It returns when nothing runs in the background any more.
 func (h *Hub) Drain() {
 	h.mu.Lock()
 	if !h.stopped {
 		h.stopped = true
 		close(h.draining)
-	}
-	for _, f := range h.feeds {
-		f.stop()
+		h.cancel()
 	}
 	h.mu.Unlock()
-	h.polls.Wait()
+	h.work.Wait()
 }
 
-// Submitted keeps a job that was just created.
-func (h *Hub) Submitted(key Key, owner Owner) {
-	now := time.Now()
+// background runs do unless the hub is draining; Drain waits for it.
+func (h *Hub) background(do func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r := h.record(key, now)
-	r.owner, r.owned, r.submitted = owner, true, now
-	if r.job.State == 0 {
-		r.job.State, r.job.Word, r.job.Created = NotStarted, "NotStarted", now
-	}
-}
-
-// record returns a job's record, a new one if need be.
-func (h *Hub) record(key Key, now time.Time) *record {
-	r, ok := h.journal.records[key]
-	if !ok {
-		if len(h.journal.records) >= maxRecords {
-			h.journal.forget(now, func(k Key) bool { return h.feeds[k] != nil })
-		}
-		r = &record{job: Job{Key: key}, submitted: now}
-		h.journal.records[key] = r
-	}
-	r.touched = now
-	return r
-}
-
-// Observed takes in what the upstream just told a caller of a job, so that the list is right and watchers need not wait
-// for the next poll. A job that nobody submitted here and nobody watches is not kept.
-func (h *Hub) Observed(job Job) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.journal.records[job.Key] != nil || h.feeds[job.Key] != nil {
-		h.observe(job)
-	}
-}
-
-// observe notes an observation and, if it tells anything new, wakes the watchers.
-func (h *Hub) observe(job Job) {
-	r := h.record(job.Key, job.Observed)
-	f := h.feeds[job.Key]
-	if f != nil {
-		f.stale = ""
-	}
-	// A job only moves forward. An answer that says otherwise was overtaken by another on its way here, or the upstream
-	// wavers; either would show watchers a job that runs again.
-	if job.State.rank() < r.job.State.rank() {
-		return
-	}
-	// Of two answers that overlap in time nobody knows which is the older; only one that moves the job on is taken.
-	if job.State.rank() == r.job.State.rank() && r.revision > 0 && !job.Asked.IsZero() && job.Asked.Before(r.job.Observed) {
-		return
-	}
-	changed := r.revision == 0 || !r.job.same(job)
-	if changed && r.revision > 0 && r.job.State.Ended() {
-		return // it has ended and was told so
-	}
-	r.job = job
-	if changed {
-		h.revision++
-		r.revision, r.prev = h.revision, r.revision
-		if f != nil {
-			f.add(change{r.revision, r.prev, job})
-		}
-	}
-}
-
-// Gone takes in that the upstream does not know a job any more.
-func (h *Hub) Gone(key Key) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.journal.records, key)
-	if f := h.feeds[key]; f != nil {
-		f.end(EndGone, "the upstream does not know the job any more")
+	if !h.stopped {
+		h.work.Go(do)
 	}
 }
 
@@ -197,7 +268,7 @@ func (h *Hub) Moved(key Key) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if f := h.feeds[key]; f != nil {
-		f.kick()
+		h.kick(f)
 	}
 }
 
@@ -205,36 +276,41 @@ func (h *Hub) Moved(key Key) {
 // It is asked about in the background, so that a removed job does not stay in the list.
 func (h *Hub) Deleted(key Key, header http.Header) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	switch {
-	case h.feeds[key] != nil:
-		h.feeds[key].kick()
-	case h.journal.records[key] != nil && !h.stopped:
-		owner := h.Owner(header)
-		h.polls.Go(func() {
-			if errors.Is(h.read(context.Background(), key, owner, header), ErrGone) {
-				h.Gone(key)
-			}
-		})
+	f, known := h.feeds[key], h.index.entries[key] != nil
+	if f != nil {
+		h.kick(f)
 	}
+	h.mu.Unlock()
+	if f != nil || !known {
+		return
+	}
+	owner := h.Owner(header)
+	h.background(func() {
+		if errors.Is(h.read(h.ctx, key, owner, header), ErrGone) {
+			h.Gone(h.ctx, key, owner)
+		}
+	})
 }
 
 // State returns the journal's state of a job, 0 where it has none.
 func (h *Hub) State(key Key) State {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if r := h.journal.records[key]; r != nil {
-		return r.job.State
+	if e := h.index.entries[key]; e != nil {
+		return e.Job.State
 	}
 	return 0
 }
 
-// List returns a page of the jobs that a filter lets through, newest first, and the next page's token. The error is
-// ErrPageToken.
-func (h *Hub) List(f Filter, size int, token string) ([]Job, string, error) {
+// List returns a page of the jobs that a filter lets through, newest first, and the next page's token. Errors are
+// ErrPageToken, ErrDraining and the context's.
+func (h *Hub) List(ctx context.Context, f Filter, size int, token string) ([]Job, string, error) {
+	if err := h.awaitLoaded(ctx); err != nil {
+		return nil, "", err
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.journal.list(f, size, token)
+	return h.index.page(f, size, token)
 }
 
 // LimitError says which bound on open watches was reached.

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/amlgate/amlgate/server/store"
 )
 
 // upstream is an AzureML's status calls, scripted: what each job is, which keys open it, and what is wrong today.
@@ -71,6 +74,40 @@ func (u *upstream) count() int {
 	return u.asked
 }
 
+// newHub returns a hub on a store of its own, in memory; both end with the test.
+func newHub(t *testing.T, cfg Config, ask Ask) *Hub {
+	t.Helper()
+	return hubOn(t, newStore(t), cfg, ask)
+}
+
+func newStore(t *testing.T) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), store.Config{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func hubOn(t *testing.T, s *store.Store, cfg Config, ask Ask) *Hub {
+	t.Helper()
+	h, err := NewHub(s, Upstream{Name: "u1", Ask: ask}, cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.Drain)
+	<-h.Loaded()
+	return h
+}
+
+func keep(t *testing.T, h *Hub, key Key, owner Owner) {
+	t.Helper()
+	if err := h.Keep(t.Context(), key, owner, ""); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func keyed(name string) http.Header { return http.Header{"Authorization": {"Bearer " + name}} }
 
 // open opens a watch that the test closes at its end.
@@ -119,7 +156,7 @@ func wantEnd(t *testing.T, e Event, reason EndReason) {
 func TestWatchTellsEveryChangeOnceAndEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
-		h := NewHub(Config{}, up.ask)
+		h := newHub(t, Config{}, up.ask)
 		defer h.Drain()
 		w := open(t, h, "a", "")
 		wantJob(t, next(t, w), NotStarted, false)
@@ -144,7 +181,7 @@ func TestWatchTellsEveryChangeOnceAndEnds(t *testing.T) {
 func TestHeartbeatsCarryTheCursorAndSayWhatIsStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
-		h := NewHub(Config{}, up.ask)
+		h := newHub(t, Config{}, up.ask)
 		defer h.Drain()
 		w := open(t, h, "a", "")
 		defer w.Close()
@@ -176,7 +213,7 @@ func TestHeartbeatsCarryTheCursorAndSayWhatIsStale(t *testing.T) {
 func TestResume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
-		h := NewHub(Config{}, up.ask)
+		h := newHub(t, Config{}, up.ask)
 		defer h.Drain()
 		keep := open(t, h, "keeper", "")
 		defer keep.Close()
@@ -210,7 +247,7 @@ func TestResume(t *testing.T) {
 		wantEnd(t, next(t, w), EndTerminal)
 		w.Close()
 
-		other := NewHub(Config{}, up.ask) // as after a restart: the state, and that something may be missing
+		other := newHub(t, Config{}, up.ask) // of another store: the state, and that something may be missing
 		defer other.Drain()
 		w = open(t, other, "a", c1)
 		wantJob(t, next(t, w), Finished, true)
@@ -222,7 +259,7 @@ func TestResume(t *testing.T) {
 func TestCursorsAreCheckedAndBoundToTheJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
-		h := NewHub(Config{}, up.ask)
+		h := newHub(t, Config{}, up.ask)
 		defer h.Drain()
 		w := open(t, h, "a", "")
 		good := next(t, w).Cursor
@@ -248,7 +285,7 @@ func TestManyWatchersCostOnePoll(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				up := newUpstream()
 				up.took = 10 * time.Millisecond
-				h := NewHub(Config{PollMin: time.Second, PollMax: time.Second}, up.ask)
+				h := newHub(t, Config{PollMin: time.Second, PollMax: time.Second}, up.ask)
 				defer h.Drain()
 				var told sync.WaitGroup
 				for i := range 1000 {
@@ -283,7 +320,7 @@ func TestAccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
 		up.keys = map[string]bool{"Bearer a": true, "Bearer b": true}
-		h := NewHub(Config{}, up.ask)
+		h := newHub(t, Config{}, up.ask)
 		defer h.Drain()
 		a, b := open(t, h, "a", ""), open(t, h, "b", "")
 		defer a.Close()
@@ -303,7 +340,7 @@ func TestAccess(t *testing.T) {
 func TestProofsAreRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
-		h := NewHub(Config{MaxAge: 5 * time.Hour}, up.ask)
+		h := newHub(t, Config{MaxAge: 5 * time.Hour}, up.ask)
 		defer h.Drain()
 		a, b := open(t, h, "a", ""), open(t, h, "b", "")
 		defer a.Close()
@@ -326,7 +363,7 @@ func TestProofsAreRenewed(t *testing.T) {
 func TestUpstreamDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
-		h := NewHub(Config{}, up.ask)
+		h := newHub(t, Config{}, up.ask)
 		defer h.Drain()
 		w := open(t, h, "a", "")
 		defer w.Close()
@@ -347,15 +384,15 @@ func TestUpstreamDown(t *testing.T) {
 func TestGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
-		h := NewHub(Config{}, up.ask)
+		h := newHub(t, Config{}, up.ask)
 		defer h.Drain()
-		h.Submitted(theJob, h.Owner(keyed("a")))
+		keep(t, h, theJob, h.Owner(keyed("a")))
 		w := open(t, h, "a", "")
 		defer w.Close()
 		next(t, w)
 		up.set(func(u *upstream) { u.err = ErrGone })
 		wantEnd(t, nextNot(t, w), EndGone)
-		if page, _, _ := h.List(Filter{Owner: h.Owner(keyed("a")), Workspace: "w1", Service: "-"}, 10, ""); len(page) != 0 {
+		if page, _, _ := h.List(t.Context(), Filter{Owner: h.Owner(keyed("a")), Workspace: "w1", Service: "-"}, 10, ""); len(page) != 0 {
 			t.Errorf("a removed job is listed: %v", page)
 		}
 	})
@@ -364,7 +401,7 @@ func TestGone(t *testing.T) {
 func TestEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
-		h := NewHub(Config{}, up.ask)
+		h := newHub(t, Config{}, up.ask)
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		begin := time.Now()
@@ -403,7 +440,7 @@ func TestEnds(t *testing.T) {
 func TestCaps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
-		h := NewHub(Config{MaxWatches: 3, MaxWatchesPerKey: 2}, up.ask)
+		h := newHub(t, Config{MaxWatches: 3, MaxWatchesPerKey: 2}, up.ask)
 		defer h.Drain()
 		a1, a2 := open(t, h, "a", ""), open(t, h, "a", "")
 		var limit *LimitError
@@ -424,7 +461,7 @@ func TestCaps(t *testing.T) {
 func TestSlowReaderGetsTheLatestState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
-		h := NewHub(Config{PollMax: time.Second}, up.ask)
+		h := newHub(t, Config{PollMax: time.Second}, up.ask)
 		defer h.Drain()
 		w := open(t, h, "a", "")
 		defer w.Close()
@@ -447,7 +484,7 @@ func TestJobsOnlyMoveForward(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
 		up.to(Running, "Running")
-		h := NewHub(Config{}, up.ask)
+		h := newHub(t, Config{}, up.ask)
 		defer h.Drain()
 		w := open(t, h, "a", "")
 		defer w.Close()
@@ -464,7 +501,7 @@ func TestJobsOnlyMoveForward(t *testing.T) {
 func TestMovedIsAskedAboutAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
-		h := NewHub(Config{PollMin: time.Hour, PollMax: time.Hour, Heartbeat: 24 * time.Hour, MaxAge: 48 * time.Hour, ProofAge: 48 * time.Hour}, up.ask)
+		h := newHub(t, Config{PollMin: time.Hour, PollMax: time.Hour, Heartbeat: 24 * time.Hour, MaxAge: 48 * time.Hour, ProofAge: 48 * time.Hour}, up.ask)
 		defer h.Drain()
 		w := open(t, h, "a", "")
 		defer w.Close()
@@ -475,7 +512,7 @@ func TestMovedIsAskedAboutAtOnce(t *testing.T) {
 		wantJob(t, nextNot(t, w), Running, false)
 		up.to(Finished, "Finished")
 		job, _ := up.ask(t.Context(), theJob, keyed("a"))
-		h.Observed(job)
+		h.Observed(t.Context(), job)
 		wantJob(t, nextNot(t, w), Finished, false)
 		if took := time.Since(begin); took != 0 {
 			t.Errorf("told after %s", took)

@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"slices"
 	"strings"
@@ -54,23 +53,18 @@ type Job struct {
 	Observed time.Time
 }
 
-// same reports whether two observations tell the same, apart from when they were made.
-func (j Job) same(k Job) bool {
+// same reports whether two observations tell the same, apart from when they were made. When a job was created does not
+// change; until the upstream has said so once, it is the time of the submit.
+func (j *Job) same(k *Job) bool {
 	return j.State == k.State && j.Word == k.Word && j.Details == k.Details && slices.Equal(j.Results, k.Results) &&
-		j.Created.Equal(k.Created) && j.Started.Equal(k.Started) && j.Ended.Equal(k.Ended)
+		j.Started.Equal(k.Started) && j.Ended.Equal(k.Ended)
 }
 
 // Owner stands for a credential wherever one is compared or kept. It cannot be turned back.
 type Owner [sha256.Size]byte
 
-// owners turns credentials into owners, with a key of its own so that nobody else's table of hashes fits.
+// owners turns credentials into owners, with a key that the store keeps, so that nobody else's table of hashes fits.
 type owners struct{ key [32]byte }
-
-func newOwners() owners {
-	var o owners
-	_, _ = rand.Read(o.key[:])
-	return o
-}
 
 // of returns the owner of an Authorization header. The scheme's case and blanks around the key do not matter.
 func (o owners) of(authorization string) Owner {

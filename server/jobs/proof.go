@@ -39,6 +39,9 @@ func (h *Hub) disprove(key Key, owner Owner) { delete(h.proofs, proof{key, owner
 
 // proven reports whether a credential opened a job not long ago. The hub is locked.
 func (h *Hub) proven(key Key, owner Owner) bool {
+	if h.upstream.Managed {
+		return true // by the front
+	}
 	at, ok := h.proofs[proof{key, owner}]
 	return ok && time.Since(at) < h.cfg.ProofAge
 }
@@ -68,17 +71,23 @@ func (h *Hub) read(ctx context.Context, key Key, owner Owner, header http.Header
 func (h *Hub) question(ctx context.Context, key Key, owner Owner, header http.Header) <-chan singleflight.Result {
 	name := key.Workspace + "\x00" + key.Service + "\x00" + key.ID + "\x00" + string(owner[:])
 	return h.flights.DoChan(name, func() (any, error) {
-		job, err := h.ask(context.WithoutCancel(ctx), key, header)
+		job, err := h.upstream.Ask(context.WithoutCancel(ctx), key, header)
 		h.mu.Lock()
-		defer h.mu.Unlock()
+		switch {
+		case err == nil:
+			h.prove(key, owner)
+		case errors.Is(err, ErrDenied), errors.Is(err, ErrGone):
+			h.disprove(key, owner)
+		}
+		h.mu.Unlock()
 		if err != nil {
-			if errors.Is(err, ErrDenied) || errors.Is(err, ErrGone) {
-				h.disprove(key, owner)
-			}
 			return nil, err
 		}
-		h.prove(key, owner)
-		h.observe(job)
+		own, cancel := brief(ctx)
+		defer cancel()
+		if err := h.observe(own, job); err != nil && h.State(key) == 0 {
+			return nil, err // nothing is known of the job that a watch could begin with
+		}
 		return nil, nil
 	})
 }

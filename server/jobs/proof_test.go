@@ -14,7 +14,7 @@ import (
 func TestHungProofDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
-		h := NewHub(Config{ProofAge: time.Minute}, up.ask)
+		h := newHub(t, Config{ProofAge: time.Minute}, up.ask)
 		defer h.Drain()
 		defer time.Sleep(5 * time.Minute)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -49,7 +49,7 @@ func TestHungProofDeadline(t *testing.T) {
 func TestHungProofDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
-		h := NewHub(Config{ProofAge: time.Second}, up.ask)
+		h := newHub(t, Config{ProofAge: time.Second}, up.ask)
 		w := open(t, h, "a", "")
 		defer w.Close()
 		next(t, w)
@@ -81,7 +81,7 @@ func TestHungOpenDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
 		up.took = 110 * time.Second
-		h := NewHub(Config{}, up.ask)
+		h := newHub(t, Config{}, up.ask)
 		defer time.Sleep(5 * time.Minute)
 		done := make(chan error)
 		begin := time.Now()
@@ -108,7 +108,7 @@ func TestExpiredProofIsTold(t *testing.T) {
 			}
 			return up.ask(ctx, key, header)
 		}
-		h := NewHub(Config{MaxAge: 10 * time.Hour}, ask)
+		h := newHub(t, Config{MaxAge: 10 * time.Hour}, ask)
 		defer h.Drain()
 		a, b := open(t, h, "a", ""), open(t, h, "b", "")
 		defer a.Close()
@@ -139,7 +139,7 @@ func TestRevokedAfterProofAge(t *testing.T) {
 			}
 			return up.ask(ctx, key, header)
 		}
-		h := NewHub(Config{PollMin: time.Hour, PollMax: time.Hour, Heartbeat: time.Hour}, ask)
+		h := newHub(t, Config{PollMin: time.Hour, PollMax: time.Hour, Heartbeat: time.Hour}, ask)
 		defer h.Drain()
 		a, b := open(t, h, "a", ""), open(t, h, "b", "")
 		defer a.Close()
@@ -150,7 +150,7 @@ func TestRevokedAfterProofAge(t *testing.T) {
 		time.Sleep(11 * time.Minute)
 		up.to(Running, "Running")
 		job, _ := up.ask(t.Context(), theJob, keyed("a"))
-		h.Observed(job)
+		h.Observed(t.Context(), job)
 		if e := next(t, b); e.Job != nil {
 			t.Errorf("told state %d with a key revoked 11 minutes ago", e.Job.State)
 		}
@@ -174,7 +174,7 @@ func TestOvertaken(t *testing.T) {
 			}
 			return job, err
 		}
-		h := NewHub(Config{}, ask)
+		h := newHub(t, Config{}, ask)
 		defer h.Drain()
 		w := open(t, h, "a", "")
 		defer w.Close()
@@ -184,7 +184,7 @@ func TestOvertaken(t *testing.T) {
 		up.to(Running, "step 2")
 		job, _ := up.ask(t.Context(), theJob, keyed("a"))
 		job.Asked = time.Now()
-		h.Observed(job) // GetJob
+		h.Observed(t.Context(), job) // GetJob
 		if e := nextNot(t, w); e.Job.Word != "step 2" {
 			t.Fatal(e.Job.Word)
 		}

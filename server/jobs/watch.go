@@ -24,8 +24,9 @@ const (
 // Event is what a watcher is told. Exactly one of Job, Heartbeat and End says something.
 type Event struct {
 	Cursor  string
-	Job     *Job
-	Skipped bool // changes between the watcher's cursor and Job were left out
+	Job     *Job  // shared with other watchers: not to be changed
+	Memo    *Memo // for what Cursor and Job are turned into; nil where the event is this watcher's alone
+	Skipped bool  // changes between the watcher's cursor and Job were left out
 
 	Heartbeat bool
 	Observed  time.Time // when the upstream last confirmed the state
@@ -50,8 +51,9 @@ type Watch struct {
 	asking <-chan singleflight.Result // a question for a new proof that is under way
 	asked  bool                       // one was answered since the last sign of life, without a proof
 
-	expires   time.Time
-	heartbeat *time.Timer
+	expires time.Time
+	beatAt  time.Time   // of the next heartbeat
+	timer   *time.Timer // for the sooner of the two
 }
 
 // margin is how long before a caller's deadline a watch ends, so that the caller still gets its cursor.
@@ -59,10 +61,13 @@ const margin = time.Second
 
 // Watch opens a watch behind a cursor; an empty one begins with the current state. The job is read with the caller's
 // header first, unless it is watched already and the credential opened it not long ago. Errors are ErrCursor, a
-// *LimitError, ErrDraining, the context's, and ask's own. The watch must be closed.
+// *LimitError, ErrDraining, the context's, the store's, and ask's own. The watch must be closed.
 func (h *Hub) Watch(ctx context.Context, key Key, header http.Header, cursor string) (*Watch, error) {
 	revision, known, err := h.epoch.revision(key, cursor)
 	if err != nil {
+		return nil, err
+	}
+	if err := h.awaitLoaded(ctx); err != nil {
 		return nil, err
 	}
 	owner := h.Owner(header)
@@ -77,10 +82,17 @@ func (h *Hub) Watch(ctx context.Context, key Key, header http.Header, cursor str
 		h.release(owner)
 		return nil, err
 	}
-	if known && revision <= w.feed.latestRevision(h) {
-		w.seen = revision
+	if known {
+		if revision > w.feed.latestRevision(h) { // another replica was ahead of this one
+			_ = h.catchUp(ctx)
+		}
+		if revision <= w.feed.latestRevision(h) {
+			w.seen = revision
+			h.recall(ctx, w.feed, revision)
+		}
 	}
-	w.heartbeat = time.NewTimer(jitter(h.cfg.Heartbeat, 0.1))
+	w.beatAt = time.Now().Add(jitter(h.cfg.Heartbeat, 0.1))
+	w.timer = time.NewTimer(time.Hour)
 	return w, nil
 }
 
@@ -95,39 +107,51 @@ func (f *feed) latestRevision(h *Hub) uint64 {
 func (w *Watch) join(ctx context.Context, key Key) error {
 	h := w.hub
 	h.mu.Lock()
-	fresh := h.feeds[key] != nil && h.feeds[key].ended == 0 && h.proven(key, w.owner)
+	e, f := h.index.entries[key], h.feeds[key]
+	fresh := e != nil && e.Job.State != 0 && (h.upstream.Managed || f != nil && f.ended == 0 && h.proven(key, w.owner))
 	h.mu.Unlock()
 	if !fresh {
 		if err := h.read(ctx, key, w.owner, w.header); err != nil {
 			return err
 		}
 	}
+	if h.upstream.Managed {
+		h.want(key)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.stopped {
 		return ErrDraining
 	}
-	r := h.journal.records[key]
-	if r == nil || r.revision == 0 {
+	if e = h.index.entries[key]; e == nil || e.Job.State == 0 {
+		if full := h.store.Full(); full != nil {
+			return full // no room to begin with
+		}
 		return ErrGone // removed in the meantime
 	}
-	f := h.feeds[key]
-	if f == nil || f.ended != 0 && f.ended != EndTerminal {
-		f = h.newFeed(r)
+	if f = h.feeds[key]; f == nil || f.ended != 0 && f.ended != EndTerminal {
+		f = h.newFeed(e)
 	}
 	w.feed = f
 	f.watches[w] = struct{}{}
+	switch {
+	case f.ended != 0 || f.place >= 0 || f.asking:
+	case !h.upstream.Managed:
+		h.at(f, time.Now().Add(jitter(f.interval, 0.1)))
+	case time.Since(e.asked) > h.cfg.PollMin: // until the queue comes round
+		h.kick(f)
+	}
 	return nil
 }
 
 // Close ends the watch; the last one of a job ends its polls.
 func (w *Watch) Close() {
-	w.heartbeat.Stop()
+	w.timer.Stop()
 	h := w.hub
 	h.mu.Lock()
 	delete(w.feed.watches, w)
 	if len(w.feed.watches) == 0 {
-		w.feed.stop()
+		h.settle(w.feed)
 		if h.feeds[w.feed.key] == w.feed {
 			delete(h.feeds, w.feed.key)
 		}
@@ -145,14 +169,14 @@ func (w *Watch) Next(ctx context.Context) (Event, error) {
 		changed, draining := w.feed.changed, w.hub.draining
 		w.hub.mu.Unlock()
 		if ok {
-			w.heartbeat.Reset(jitter(w.hub.cfg.Heartbeat, 0.1))
+			w.beatAt = time.Now().Add(jitter(w.hub.cfg.Heartbeat, 0.1))
 			return event, nil
 		}
 		if !proven && w.asking == nil && !w.asked {
 			// Ask again with the watcher's own credential; what else than a denial comes back, the heartbeats tell.
 			w.asking = w.hub.question(ctx, w.feed.key, w.owner, w.header)
 		}
-		expired := time.NewTimer(time.Until(w.expires))
+		w.timer.Reset(min(time.Until(w.expires), time.Until(w.beatAt)))
 		select {
 		case a := <-w.asking:
 			w.asking, w.asked = nil, a.Err != nil
@@ -163,17 +187,15 @@ func (w *Watch) Next(ctx context.Context) (Event, error) {
 			}
 		case <-changed:
 		case <-draining:
-		case <-expired.C:
-		case <-w.heartbeat.C:
-			expired.Stop()
-			w.asked = false
-			w.heartbeat.Reset(jitter(w.hub.cfg.Heartbeat, 0.1))
-			return w.beat(), nil
+		case now := <-w.timer.C:
+			if !now.Before(w.beatAt) && now.Before(w.expires) {
+				w.asked = false
+				w.beatAt = now.Add(jitter(w.hub.cfg.Heartbeat, 0.1))
+				return w.beat(), nil
+			}
 		case <-ctx.Done():
-			expired.Stop()
 			return Event{}, ctx.Err()
 		}
-		expired.Stop()
 	}
 }
 
@@ -189,8 +211,11 @@ func (w *Watch) ready(proven bool) (Event, bool) {
 	if pending && proven {
 		next, skipped := w.next(latest)
 		w.seen, w.introduced = next.revision, true
-		job := next.job
-		return Event{Cursor: w.hub.epoch.cursor(f.key, next.revision), Job: &job, Skipped: skipped}, true
+		memo := next.memo
+		if skipped {
+			memo = nil
+		}
+		return Event{Cursor: w.hub.epoch.cursor(f.key, next.revision), Job: next.job, Memo: memo, Skipped: skipped}, true
 	}
 	select {
 	case <-w.hub.draining:
@@ -237,11 +262,15 @@ func (w *Watch) beat() Event {
 
 func (w *Watch) beatLocked() Event {
 	observed := w.feed.latest().job.Observed
-	if r := w.hub.journal.records[w.feed.key]; r != nil {
-		observed = r.job.Observed
+	if e := w.hub.index.entries[w.feed.key]; e != nil && e.observed.After(observed) {
+		observed = e.observed
 	}
 	stale := w.feed.stale
-	if stale == "" && w.seen < w.feed.latest().revision {
+	switch {
+	case stale != "":
+	case !w.hub.store.Ready():
+		stale = "the journal does not answer"
+	case w.seen < w.feed.latest().revision:
 		stale = "the credential cannot be confirmed"
 	}
 	return Event{Cursor: w.hub.epoch.cursor(w.feed.key, w.seen), Heartbeat: true, Observed: observed, Stale: stale}

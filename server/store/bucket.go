@@ -118,6 +118,8 @@ func (b *Bucket) put(ctx context.Context, key string, value []byte, last uint64,
 		unsure = true
 		select {
 		case <-time.After(wait):
+		case <-b.store.ended:
+			return 0, fmt.Errorf("%w: it is closed", ErrUnavailable)
 		case <-b.store.failed:
 			return 0, fmt.Errorf("%w: %w", ErrUnavailable, b.store.Err())
 		case <-own.Done():

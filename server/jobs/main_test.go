@@ -1,0 +1,15 @@
+package jobs
+
+import (
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server/ats"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	// The embedded store has one clock for all its streams; kept running here, it stays out of the bubbles of synctest.
+	ats.Register()
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"),
+		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/pse.periodic"))
+}
