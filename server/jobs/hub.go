@@ -104,6 +104,7 @@ type Hub struct {
 	names    names
 	epoch    epoch
 	instance string // this process, among those that share the store
+	alone    bool   // no other process shares it, so that what another began ended with it
 	queue    *store.Queue
 
 	// ctx ends when the hub drains; what is asked or heard in the background hangs on it.
@@ -137,7 +138,7 @@ func NewHub(st *store.Store, up Upstream, cfg Config, log *slog.Logger) (*Hub, e
 	h := &Hub{
 		cfg: cfg, upstream: up, log: log, owners: owners{st.Secret()},
 		store: st, journal: st.Jobs(), requests: st.Requests(), names: names{up.Name + "."},
-		epoch: epoch(st.Epoch(st.Jobs())).of(up.Name), instance: newInstance(),
+		epoch: epoch(st.Epoch(st.Jobs())).of(up.Name), instance: newInstance(), alone: st.Alone(),
 		ctx: ctx, cancel: cancel, loaded: make(chan struct{}), wake: make(chan struct{}, 1),
 		index: newIndex(), feeds: map[Key]*feed{}, proofs: map[proof]time.Time{}, interest: map[Key]time.Time{}, perOwner: map[Owner]int{},
 		draining: make(chan struct{}), locks: locks{held: map[string]chan struct{}{}},

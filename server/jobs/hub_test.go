@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -92,7 +91,7 @@ func newStore(t *testing.T) *store.Store {
 
 func hubOn(t *testing.T, s *store.Store, cfg Config, ask Ask) *Hub {
 	t.Helper()
-	h, err := NewHub(s, Upstream{Name: "u1", Ask: ask}, cfg, slog.New(slog.DiscardHandler))
+	h, err := NewHub(s, Upstream{Name: "u1", Ask: ask}, cfg, silent)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"log/slog"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server/ats"
@@ -13,3 +14,5 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"),
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/pse.periodic"))
 }
+
+var silent = slog.New(slog.DiscardHandler)

@@ -125,7 +125,7 @@ func (h *Hub) claim(ctx context.Context, key string, mine claim) (revision uint6
 			waited, waiting = e.Revision, time.Now()
 		}
 		// One of this process' own is no longer worked on, since its lock is held here.
-		if theirs.By == h.instance || h.store.Alone() || time.Since(waiting) >= claimFor {
+		if theirs.By == h.instance || h.alone || time.Since(waiting) >= claimFor {
 			revision, err := h.requests.Update(ctx, key, encodeClaim(mine), e.Revision)
 			if !errors.Is(err, store.ErrConflict) {
 				return revision, true, nil, err

@@ -51,7 +51,7 @@ func (h *Hub) Start(ctx context.Context, key Key, header http.Header, request st
 			if err := h.started(ctx, key, header, &r, request); err != nil || r.Start.Phase == 0 {
 				return err
 			}
-			if before.By != "" && before.By != h.instance && !h.store.Alone() && time.Since(before.At) < startFor+time.Second {
+			if before.By != "" && before.By != h.instance && !h.alone && time.Since(before.At) < startFor+time.Second {
 				select {
 				case <-time.After(startAsks): // it may be under way
 				case <-ctx.Done():

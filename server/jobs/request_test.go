@@ -1,0 +1,162 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+const someID = "123e4567-e89b-42d3-a456-426614174000"
+
+// submitter answers with a new id each time it is called.
+type submitter struct {
+	mu    sync.Mutex
+	calls int
+	fail  error
+	hold  chan struct{}
+	die   func() // after the job was kept
+}
+
+func (s *submitter) once(t *testing.T, h *Hub, key, id, body string) (string, error) {
+	owner := h.Owner(keyed(key))
+	return h.Once(t.Context(), Request{ID: id, Owner: owner, Body: []byte(body)}, func(ctx context.Context, request string, again bool) (string, func(), error) {
+		if again {
+			if job, found, err := h.Submitted(ctx, request); found || err != nil {
+				return job.ID, nil, err
+			}
+		}
+		s.mu.Lock()
+		s.calls++
+		job := Key{"w1", "s1", fmt.Sprint("j", s.calls)}
+		fail, hold, die := s.fail, s.hold, s.die
+		s.mu.Unlock()
+		if hold != nil {
+			<-hold
+		}
+		if fail != nil {
+			return "", nil, fail
+		}
+		err := h.Keep(ctx, job, owner, request)
+		if die != nil {
+			die()
+		}
+		return job.ID, func() { h.Withdraw(job) }, err
+	})
+}
+
+func (s *submitter) want(t *testing.T, h *Hub, key, id, body, answer string) {
+	t.Helper()
+	if got, err := s.once(t, h, key, id, body); got != answer || err != nil {
+		t.Errorf("%s %s %s: %q %v, want %q", key, id, body, got, err, answer)
+	}
+}
+
+func listed(t *testing.T, h *Hub, key string) []string {
+	t.Helper()
+	page, _, err := h.List(t.Context(), Filter{Owner: h.Owner(keyed(key)), Workspace: "w1", Service: "-"}, 1000, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := []string{}
+	for _, j := range page {
+		ids = append(ids, j.ID)
+	}
+	return ids
+}
+
+func TestRequestIDs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up, s := newUpstream(), &submitter{}
+		h := newHub(t, Config{}, up.ask)
+		s.fail = errors.New("down")
+		if _, err := s.once(t, h, "a", someID, "x"); !errors.Is(err, s.fail) {
+			t.Error(err)
+		}
+		s.fail = nil
+		s.want(t, h, "a", someID, "x", "j2") // a failure is no answer
+		s.want(t, h, "a", someID, "x", "j2")
+		s.want(t, h, "a", "123E4567-E89B-42D3-A456-426614174000", "x", "j2") // a UUID in other letters
+		if _, err := s.once(t, h, "a", someID, "y"); !errors.Is(err, ErrReused) {
+			t.Errorf("another body: %v", err)
+		}
+		s.want(t, h, "b", someID, "y", "j3") // another caller's id is another id
+		h.Drain()
+		h = hubOn(t, h.store, Config{}, up.ask)
+		s.want(t, h, "a", someID, "x", "j2") // after a restart
+		if got := fmt.Sprint(listed(t, h, "a")); got != "[j2]" {
+			t.Errorf("listed %s", got)
+		}
+	})
+}
+
+func TestRequestIDsAtTheSameTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up, s := newUpstream(), &submitter{hold: make(chan struct{})}
+		st := newStore(t)
+		hubs := []*Hub{hubOn(t, st, Config{}, up.ask), hubOn(t, st, Config{}, up.ask)}
+		hubs[0].alone, hubs[1].alone = false, false
+		var wg sync.WaitGroup
+		for i := range 10 {
+			wg.Go(func() { s.want(t, hubs[i%2], "a", someID, "x", "j1") })
+		}
+		time.Sleep(time.Second)
+		close(s.hold)
+		wg.Wait()
+	})
+}
+
+// A process that dies with a request id in hand leaves it to the next, which finds what was kept.
+func TestRequestIDsAcrossCrashes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up, s := newUpstream(), &submitter{}
+		h := newHub(t, Config{}, up.ask)
+		crash(func(die func()) {
+			s.die = die
+			_, _ = s.once(t, h, "a", someID, "x")
+		})
+		h.Drain()
+		s.die = nil
+		h = hubOn(t, h.store, Config{}, up.ask)
+		s.want(t, h, "a", someID, "x", "j1")
+		s.want(t, h, "a", someID, "x", "j1")
+		if got := fmt.Sprint(listed(t, h, "a")); got != "[j1]" {
+			t.Errorf("listed %s", got)
+		}
+	})
+}
+
+// A submit that took so long that another replica answered in its place takes its job back and answers the same.
+func TestSlowClaimGivesWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up, s := newUpstream(), &submitter{hold: make(chan struct{})}
+		st := newStore(t)
+		a, b := hubOn(t, st, Config{}, up.ask), hubOn(t, st, Config{}, up.ask)
+		a.alone, b.alone = false, false
+		hold := s.hold
+		first := make(chan string, 1)
+		go func() {
+			answer, err := s.once(t, a, "a", someID, "x")
+			if err != nil {
+				t.Error(err)
+			}
+			first <- answer
+		}()
+		synctest.Wait()
+		s.mu.Lock()
+		s.hold = nil
+		s.mu.Unlock()
+		s.want(t, b, "a", someID, "x", "j2")
+		close(hold)
+		if got := <-first; got != "j2" {
+			t.Errorf("the slow one answers %s", got)
+		}
+		synctest.Wait()
+		if got := fmt.Sprint(listed(t, a, "a"), listed(t, b, "a")); got != "[j2] [j2]" {
+			t.Errorf("listed %s", got)
+		}
+	})
+}
