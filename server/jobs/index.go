@@ -50,14 +50,20 @@ type index struct {
 	entries map[Key]*entry
 	owners  map[Owner][]*entry // of each owner, oldest first
 	request map[string]Key     // by the request id's key, while that can be repeated
-	gone    map[Key]uint64     // revisions of deletions, so that no late record of before revives a job
+	gone    map[Key]removal    // so that nothing of before revives a job, no late record and no late answer
 	sorted  bool               // lists are in order; while the first records come they are not
 
 	words map[string]string // workspaces, services and states, of which there are few
 }
 
+// removal is a job's deletion from the journal.
+type removal struct {
+	revision uint64
+	at       time.Time // it was heard of
+}
+
 func newIndex() index {
-	return index{entries: map[Key]*entry{}, owners: map[Owner][]*entry{}, request: map[string]Key{}, gone: map[Key]uint64{}, words: map[string]string{}}
+	return index{entries: map[Key]*entry{}, owners: map[Owner][]*entry{}, request: map[string]Key{}, gone: map[Key]removal{}, words: map[string]string{}}
 }
 
 // one returns the one copy of a text that many records share.
@@ -74,7 +80,7 @@ func (x *index) one(s string) string {
 // put takes in a record and returns its entry, with what changed; nil where a later one is known already.
 func (x *index) put(key Key, r *record, revision uint64, written time.Time) *entry {
 	e := x.entries[key]
-	if e != nil && e.revision >= revision || x.gone[key] >= revision {
+	if e != nil && e.revision >= revision || x.gone[key].revision >= revision {
 		return nil
 	}
 	key.Workspace, key.Service = x.one(key.Workspace), x.one(key.Service)
@@ -136,7 +142,9 @@ func (x *index) remove(key Key, revision uint64) bool {
 	if e != nil && e.revision >= revision {
 		return false
 	}
-	x.gone[key] = max(x.gone[key], revision)
+	if x.gone[key].revision < revision {
+		x.gone[key] = removal{revision, time.Now()}
+	}
 	if e == nil {
 		return false
 	}

@@ -167,7 +167,8 @@ func (h *Hub) observe(ctx context.Context, job Job) error {
 		}
 		if e == nil {
 			r.changed(job)
-			return !found && h.store.Full() == nil
+			late := !job.Asked.IsZero() && job.Asked.Before(h.index.gone[job.Key].at)
+			return !found && !late && h.store.Full() == nil
 		}
 		if !h.news(e, &job) {
 			return false
