@@ -337,6 +337,7 @@ func (s *Server) drain() error {
 		err = ctx.Err()
 	}
 	s.upstream.Close()
+	s.store.Close() // the writes of all calls are done
 	if s.metrics != nil {
 		_ = s.metrics.Close()
 	}

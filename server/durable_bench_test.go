@@ -1,0 +1,167 @@
+package server_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	v1 "github.com/amlgate/amlgate/gen/amlgate/v1"
+)
+
+// BenchmarkSubmit measures submits by 32 callers at a time, each on the disk before it is answered, with and without a
+// request id. The upstream is the embedded emulator.
+func BenchmarkSubmit(b *testing.B) {
+	for _, repeatable := range []bool{false, true} {
+		b.Run(fmt.Sprintf("32callers/request_id=%v", repeatable), func(b *testing.B) {
+			cfg := testConfig()
+			cfg.Store.Data = b.TempDir()
+			client := v1.NewJobServiceClient(dialBench(b, start(b, cfg).GRPCAddr(), 1)[0])
+			var n atomic.Int64
+			b.SetParallelism((32 + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0))
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					req := &v1.SubmitJobRequest{Workspace: "demo", Service: "feature-hashing", Payload: &v1.SubmitJobRequest_Json{
+						Json: []byte(`{"Input":{"ConnectionString":"UseDevelopmentStorage=true","RelativeLocation":"c/in.csv"},"Outputs":{},"GlobalParameters":{}}`)}}
+					if repeatable {
+						req.RequestId = fmt.Sprintf("00000000-0000-4000-8000-%012x", n.Add(1))
+					}
+					if _, err := client.SubmitJob(withKey(b.Context(), "demo-key"), req); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "submits/s")
+		})
+	}
+}
+
+func dialBench(b *testing.B, addr string, n int) []*grpc.ClientConn {
+	b.Helper()
+	var conns []*grpc.ClientConn
+	for range n {
+		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { _ = conn.Close() })
+		conns = append(conns, conn)
+	}
+	return conns
+}
+
+// BenchmarkWatchers measures what one of 10,000 watchers takes of the server's resident memory, and the CPU of a watch at
+// rest, a hundred of them to a connection: on one job, and on a job each. The server is a process of its own.
+func BenchmarkWatchers(b *testing.B) {
+	const watchers, conns = 10_000, 100
+	for _, jobs := range []int{1, watchers} {
+		b.Run(fmt.Sprintf("%dwatchers/%djobs", watchers, jobs), func(b *testing.B) {
+			up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = w.Write([]byte(`{"StatusCode":"Running","Results":null,"Details":null,"CreatedAt":"2016-10-14T14:52:33.979Z","StartTime":"2016-10-14T14:52:34.979Z","EndTime":"0001-01-01T00:00:00+00:00"}`))
+			}))
+			b.Cleanup(up.Close)
+			pid, addr := serveApart(b, up.URL)
+			for b.Loop() {
+				before := resident(b, pid)
+				all := dialBench(b, addr, conns)
+				var open sync.WaitGroup
+				ctx, stop := context.WithCancel(b.Context())
+				limit := make(chan struct{}, 64)
+				for i := range watchers {
+					limit <- struct{}{}
+					open.Add(1)
+					stream, err := v1.NewJobServiceClient(all[i%conns]).WatchJob(withKey(ctx, fmt.Sprint("k", i%50)), &v1.WatchJobRequest{Workspace: "w1", Service: "s1", JobId: fmt.Sprint("j", i%jobs)})
+					if err != nil {
+						b.Fatal(err)
+					}
+					go func() {
+						_, err := stream.Recv()
+						<-limit
+						open.Done()
+						for err == nil {
+							_, err = stream.Recv()
+						}
+					}()
+				}
+				open.Wait()
+				b.ReportMetric(float64(resident(b, pid)-before)/watchers, "B/watcher")
+				stop()
+			}
+		})
+	}
+}
+
+// TestServeApart is not a test: it is the server of BenchmarkWatchers.
+func TestServeApart(t *testing.T) {
+	upstream := os.Getenv("AMLGATE_BENCH_UPSTREAM")
+	if upstream == "" {
+		t.Skip("it is started by a benchmark")
+	}
+	cfg := testConfig()
+	cfg.Upstream = upstream
+	cfg.Watch.PollMin, cfg.Watch.PollMax = 5*time.Second, 15*time.Second
+	srv := start(t, cfg)
+	fmt.Println("listening", srv.GRPCAddr())
+	_, _ = bufio.NewReader(os.Stdin).ReadString('\n') // until the benchmark is over
+}
+
+// serveApart starts a server as a process of its own.
+func serveApart(b *testing.B, upstream string) (pid int, addr string) {
+	b.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestServeApart$", "-test.v")
+	cmd.Env = append(os.Environ(), "AMLGATE_BENCH_UPSTREAM="+upstream)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = in.Close()
+		_ = cmd.Wait()
+	})
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if addr, ok := strings.CutPrefix(lines.Text(), "listening "); ok {
+			return cmd.Process.Pid, addr
+		}
+	}
+	b.Fatal("the server did not start")
+	return 0, ""
+}
+
+// resident is a process' resident memory in bytes.
+func resident(b *testing.B, pid int) int64 {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		b.Skip("resident memory is read from /proc")
+	}
+	for line := range strings.Lines(string(text)) {
+		if v, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			n, _ := strconv.ParseInt(strings.Fields(v)[0], 10, 64)
+			return n << 10
+		}
+	}
+	return 0
+}
