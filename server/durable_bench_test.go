@@ -36,7 +36,7 @@ func BenchmarkSubmit(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					req := &v1.SubmitJobRequest{Workspace: "demo", Service: "feature-hashing", Payload: &v1.SubmitJobRequest_Json{
-						Json: []byte(`{"Input":{"ConnectionString":"UseDevelopmentStorage=true","RelativeLocation":"c/in.csv"},"Outputs":{},"GlobalParameters":{}}`)}}
+						Json: []byte(`{"Input":{"ConnectionString":"UseDevelopmentStorage=true","RelativeLocation":"container/in.csv"},"Outputs":{},"GlobalParameters":{}}`)}}
 					if repeatable {
 						req.RequestId = fmt.Sprintf("00000000-0000-4000-8000-%012x", n.Add(1))
 					}
