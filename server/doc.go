@@ -9,7 +9,11 @@
 //
 // Job calls go the same way to api.Jobs, which tells package jobs what it learned. A watch is different only at its ends:
 // over REST the stream is restStream (watch.go), which writes server-sent events or lines; api.Jobs.WatchJob pulls events
-// from a jobs.Watch, and jobs.Hub asks AzureML once for all watches of a job.
+// from a jobs.Watch, and jobs.Hub asks AzureML once for all watches of a job. What jobs knows is kept by package store,
+// in JetStream: inside this process, in memory or in a folder, or in a cluster that replicas share.
+//
+// In managed mode (managed.go) the gate, a link of the chain, checks the caller's key and takes it off; azureml.Client puts
+// the server's own in its place.
 //
 // The front door (door.go, rest.go, body.go) decides by a table of its own which paths, verbs and query parameters exist,
 // reads the body whole and hands on a request in canonical form. The generated mux then does what it was generated for:
@@ -29,13 +33,14 @@
 //	api        RPC handlers; the only place that names gRPC codes
 //	azureml    how AzureML is called, its JSON; knows no gRPC and no Protobuf
 //	jobs       the job journal, one poll a watched job, many watchers; knows no HTTP and no gRPC
+//	store      what must survive or be shared: buckets, a queue and notices; knows bytes only
 //	emulator   an AzureML to run against, with a blob endpoint (emulator/blob); knows nothing of amlgate
 //	redact     takes secrets out of texts
 //
 // box.go puts emulator and blob endpoint on listeners of their own, for a service without an upstream and for the command
 // "amlgate emulator".
 //
-// Imports only fall: cmd/amlgate -> server -> api -> jobs, azureml -> redact. A test holds them to it.
+// Imports only fall: cmd/amlgate -> server -> api -> jobs -> store, azureml -> redact. A test holds them to it.
 //
 // # Where this leaves the first design
 //
@@ -47,7 +52,12 @@
 //     any interceptor.
 //   - Jobs only move forward: an answer that says less than one before (two reads that overtook each other, or an upstream
 //     that wavers) is not shown to watchers.
-//   - A cursor of another epoch (today: of before a restart) is answered with the current state and skipped, not refused.
+//   - A cursor of another epoch (a bucket made anew, or one that lost records) is answered with the current state and
+//     skipped, not refused.
+//   - Request ids expire with their bucket, a day after their last write, not by a TTL of their own: that needs no clean-up
+//     and no second way to write.
+//   - A start is announced in the job's record before it is sent, and settled there after: two writes. Where the fate of
+//     one is unknown the upstream is asked; a start that another replica may be sending is waited for, 15 s at most.
 //   - Without ColumnTypes (today's endpoints send none) the tables lane types columns by the JSON values themselves; see
 //     azureml.ParseAnswer.
 package server

@@ -149,7 +149,7 @@ func (s *surface) page(path string) (func(http.ResponseWriter, *api.Call), bool)
 			if s.ready() {
 				text(w, call, http.StatusOK, "ready\n")
 			} else {
-				text(w, call, http.StatusServiceUnavailable, "stopping\n")
+				text(w, call, http.StatusServiceUnavailable, "not ready\n")
 			}
 		}, true
 	case "/openapi.json":
