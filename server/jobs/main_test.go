@@ -12,6 +12,7 @@ import (
 func TestMain(m *testing.M) {
 	// The model test is the same each time, unless it is asked for another seed, and leaves no files behind.
 	_ = flag.Set("rapid.seed", "5")
+	_ = flag.Set("rapid.checks", "40")
 	_ = flag.Set("rapid.nofailfile", "true")
 	flag.Parse()
 	// The embedded store has one clock for all its streams; kept running here, it stays out of the bubbles of synctest.

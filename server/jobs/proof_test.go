@@ -108,7 +108,7 @@ func TestExpiredProofIsTold(t *testing.T) {
 			}
 			return up.ask(ctx, key, header)
 		}
-		h := newHub(t, Config{MaxAge: 10 * time.Hour}, ask)
+		h := newHub(t, Config{MaxAge: 2 * time.Hour}, ask)
 		defer h.Drain()
 		a, b := open(t, h, "a", ""), open(t, h, "b", "")
 		defer a.Close()

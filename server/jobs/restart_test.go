@@ -202,3 +202,22 @@ func TestRecordsExpire(t *testing.T) {
 		}
 	})
 }
+
+// A record that cannot be read, of a later version say, stands in nobody's way but its own job's.
+func TestUnreadableRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := newStarter()
+		s := newStore(t)
+		if _, err := s.Jobs().Create(t.Context(), (names{"u1."}).of(theJob), []byte("not JSON")); err != nil {
+			t.Fatal(err)
+		}
+		h := hubOn(t, s, Config{}, up.ask)
+		if err := h.Keep(t.Context(), theJob, h.Owner(keyed("a")), ""); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("kept over it: %v", err)
+		}
+		if err := up.start(t, h, keyed("a"), ""); !errors.Is(err, store.ErrUnavailable) || up.came != 0 {
+			t.Errorf("started: %v, %d came", err, up.came)
+		}
+		keep(t, h, Key{"w1", "s1", "other"}, h.Owner(keyed("a")))
+	})
+}

@@ -44,7 +44,7 @@ func (h *Hub) Start(ctx context.Context, key Key, header http.Header, request st
 		return err
 	}
 	defer release()
-	for {
+	for conflicts := 0; conflicts < maxConflicts; {
 		r, last := h.copy(key)
 		before := r.Start
 		if before.Phase != 0 {
@@ -67,6 +67,7 @@ func (h *Hub) Start(ctx context.Context, key Key, header http.Header, request st
 		r.Start = start{Phase: asked, By: h.instance, At: time.Now(), Request: request}
 		err := h.write(ctx, key, &r, last)
 		if errors.Is(err, store.ErrConflict) {
+			conflicts++
 			continue
 		}
 		if err != nil {
@@ -74,6 +75,7 @@ func (h *Hub) Start(ctx context.Context, key Key, header http.Header, request st
 		}
 		return h.sendStart(ctx, key, before, request, send)
 	}
+	return errConflicts
 }
 
 // started asks the upstream about a job that a start was sent for. It returns an error, or nil with r's phase at 0 where

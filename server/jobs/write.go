@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/amlgate/amlgate/server/store"
@@ -104,7 +105,7 @@ func (h *Hub) refused(ctx context.Context, key Key, err error) error {
 // update changes a job's record by change, which is given a copy of what is there, an empty one with found false where
 // there is none, and returns whether to write it. It is called again after each conflict.
 func (h *Hub) update(ctx context.Context, key Key, change func(r *record, found bool) bool) error {
-	for {
+	for range maxConflicts {
 		r, last := h.copy(key)
 		if !change(&r, last != 0) {
 			return nil
@@ -113,7 +114,13 @@ func (h *Hub) update(ctx context.Context, key Key, change func(r *record, found 
 			return err
 		}
 	}
+	return errConflicts
 }
+
+// maxConflicts is how often a write is tried against others'. A record that cannot be read would conflict for ever.
+const maxConflicts = 64
+
+var errConflicts = fmt.Errorf("%w: it changes all the time, or its record cannot be read", store.ErrUnavailable)
 
 // copy returns a job's record and its revision, 0 where there is none.
 func (h *Hub) copy(key Key) (record, uint64) {
@@ -210,7 +217,7 @@ func (h *Hub) Observed(ctx context.Context, job Job) {
 
 // forget removes a job's record.
 func (h *Hub) forget(ctx context.Context, key Key) error {
-	for {
+	for range maxConflicts {
 		h.mu.Lock()
 		e := h.index.entries[key]
 		f := h.feeds[key]
@@ -239,6 +246,7 @@ func (h *Hub) forget(ctx context.Context, key Key) error {
 			return err
 		}
 	}
+	return errConflicts
 }
 
 // Gone takes in that the upstream told a caller that it knows no such job. One who never showed access to the job does

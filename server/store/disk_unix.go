@@ -10,6 +10,6 @@ func diskSpace(dir string) (free, total uint64, err error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, 0, err
 	}
-	size := uint64(st.Bsize) //nolint:unconvert // its type differs from system to system
+	size := uint64(st.Bsize)
 	return st.Bavail * size, st.Blocks * size, nil
 }

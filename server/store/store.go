@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -154,11 +155,7 @@ func (s *Store) missing(ctx context.Context, fresh bool, noMark error) ([]string
 }
 
 func lossError(data string, lost []string) error {
-	err := fmt.Errorf("--data %s has lost records:", data)
-	for _, l := range lost {
-		err = fmt.Errorf("%w\n  %s", err, l)
-	}
-	return fmt.Errorf("%w\nrestore the folder from a copy, or give --accept-loss once to go on without them", err)
+	return fmt.Errorf("--data %s has lost records:\n  %s\nrestore the folder from a copy, or give --accept-loss once to go on without them", data, strings.Join(lost, "\n  "))
 }
 
 // declare makes every bucket, or brings it to its declaration.
