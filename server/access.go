@@ -21,6 +21,7 @@ import (
 type accessLog struct {
 	log     *slog.Logger
 	metrics *metrics
+	methods map[string]bool // native gRPC's, all that there are: others are a caller's invention, and not repeated
 
 	mu    sync.RWMutex
 	lines map[[2]string]*slog.Logger // by surface and route, whose words are written once
@@ -156,10 +157,10 @@ func (a *accessLog) HandleRPC(ctx context.Context, s stats.RPCStats) {
 	}
 	level, method := slog.LevelInfo, c.method
 	switch {
+	case !a.methods[method]:
+		method = "unknown"
 	case strings.HasPrefix(method, "/grpc."):
 		level = slog.LevelDebug
-	case !strings.HasPrefix(method, "/amlgate."):
-		method = "unknown"
 	}
 	if end.Error != nil && c.call.Failure == nil {
 		c.call.Failure = api.FailureOf(end.Error)

@@ -194,6 +194,12 @@ func (s *Server) newGRPC(config *tls.Config, rooms services, access *accessLog) 
 	if s.cfg.reflect() {
 		reflection.Register(s.grpc)
 	}
+	access.methods = make(map[string]bool)
+	for name, info := range s.grpc.GetServiceInfo() {
+		for _, m := range info.Methods {
+			access.methods["/"+name+"/"+m.Name] = true
+		}
+	}
 }
 
 // newREST builds the REST listener's server.
