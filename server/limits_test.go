@@ -26,6 +26,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	v1 "github.com/amlgate/amlgate/gen/amlgate/v1"
 	"github.com/amlgate/amlgate/server"
@@ -155,6 +156,42 @@ func TestLargeMessagesOverGRPC(t *testing.T) {
 	}
 	if err := call(2); err != nil {
 		t.Errorf("the connection is not usable any more: %v", err)
+	}
+}
+
+// TestMaxMessage sends the largest message that is taken, and one that is a byte larger.
+func TestMaxMessage(t *testing.T) {
+	const limit = 10_000
+	srv, up := limitsServer(t, func(c *server.Config) { c.MaxMessage = limit })
+	conn := dial(t, srv)
+	filled := func(make func([]byte) proto.Message, size int) proto.Message {
+		room := size - proto.Size(make(nil))
+		for proto.Size(make(bytes.Repeat([]byte{' '}, room))) > size {
+			room--
+		}
+		return make(bytes.Repeat([]byte{' '}, room))
+	}
+	for method, make := range map[string]func([]byte) proto.Message{
+		v1.ScoringService_Execute_FullMethodName: func(b []byte) proto.Message {
+			return &v1.ExecuteRequest{Workspace: "w1", Service: "s1", Payload: &v1.ExecuteRequest_Json{Json: b}}
+		},
+		v1.JobService_SubmitJob_FullMethodName: func(b []byte) proto.Message {
+			return &v1.SubmitJobRequest{Workspace: "w1", Service: "s1", Payload: &v1.SubmitJobRequest_Json{Json: b}}
+		},
+	} {
+		within, beyond := filled(make, limit), filled(make, limit+1)
+		if proto.Size(within) != limit || proto.Size(beyond) != limit+1 {
+			t.Fatalf("the messages have %d and %d bytes", proto.Size(within), proto.Size(beyond))
+		}
+		before := len(up.asked())
+		if err := conn.Invoke(t.Context(), method, within, &v1.ExecuteResponse{}); status.Code(err) == codes.ResourceExhausted || len(up.asked()) != before+1 {
+			t.Errorf("%s within the limit: %v, and the upstream was asked %d times", method, err, len(up.asked())-before)
+		}
+		before = len(up.asked())
+		err := conn.Invoke(t.Context(), method, beyond, &v1.ExecuteResponse{})
+		if status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "10001 bytes") || !strings.Contains(err.Error(), "allowed are 10000 (--max-message)") || len(up.asked()) != before {
+			t.Errorf("%s beyond the limit: %v, and the upstream was asked %d times", method, err, len(up.asked())-before)
+		}
 	}
 }
 
