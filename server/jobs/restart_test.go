@@ -221,3 +221,58 @@ func TestUnreadableRecord(t *testing.T) {
 		keep(t, h, Key{"w1", "s1", "other"}, h.Owner(keyed("a")))
 	})
 }
+
+// An answer that was on its way when the job was found to be gone does not bring it back.
+func TestLateAnswerRevivesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := newUpstream()
+		h := newHub(t, Config{}, up.ask)
+		keep(t, h, theJob, h.Owner(keyed("a")))
+		late, _ := up.ask(t.Context(), theJob, keyed("a"))
+		late.Asked = time.Now()
+		time.Sleep(time.Second)
+		h.Gone(t.Context(), theJob, h.Owner(keyed("a")))
+		h.Observed(t.Context(), late)
+		if h.State(theJob) != 0 {
+			t.Error("a removed job is back")
+		}
+		late.Asked = time.Now().Add(time.Second)
+		h.Observed(t.Context(), late)
+		if h.State(theJob) == 0 {
+			t.Error("a job that is there after all is not taken in")
+		}
+	})
+}
+
+// A cursor of a replica that is ahead waits for this one to catch up, and is neither told again nor taken for a strange one.
+func TestCursorOfAReplicaAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := newUpstream()
+		s := newStore(t)
+		a, b := hubOn(t, s, Config{}, up.ask), hubOn(t, s, Config{}, up.ask)
+		open(t, a, "a", "").Close()
+		synctest.Wait()
+		before := *b.index.entries[theJob]
+		up.to(Running, "Running")
+		w := open(t, a, "a", "")
+		ahead := next(t, w)
+		wantJob(t, ahead, Running, false)
+		w.Close()
+		synctest.Wait()
+		latest, err := s.Jobs().Get(t.Context(), b.names.of(theJob))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.mu.Lock()
+		*b.index.entries[theJob], b.seen = before, before.revision // b has not heard of it yet
+		b.prove(theJob, b.Owner(keyed("a")))
+		b.newFeed(b.index.entries[theJob])
+		b.mu.Unlock()
+		time.AfterFunc(time.Second, func() { b.heard(latest) })
+		w = open(t, b, "a", ahead.Cursor)
+		defer w.Close()
+		if e := next(t, w); !e.Heartbeat || e.Cursor != ahead.Cursor {
+			t.Errorf("%+v", e)
+		}
+	})
+}

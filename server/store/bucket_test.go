@@ -16,6 +16,9 @@ func TestCompareAndSet(t *testing.T) {
 	if _, err := b.Create(t.Context(), "a", []byte("2")); !errors.Is(err, ErrConflict) {
 		t.Errorf("created twice: %v", err)
 	}
+	if _, err := b.Create(t.Context(), "a", []byte("1")); !errors.Is(err, ErrConflict) {
+		t.Errorf("the same created twice: %v", err)
+	}
 	second, err := b.Update(t.Context(), "a", []byte("2"), first)
 	if err != nil || second <= first {
 		t.Fatal(second, err)
@@ -40,6 +43,21 @@ func TestCompareAndSet(t *testing.T) {
 	}
 	if _, err := b.Create(t.Context(), "b", make([]byte, b.MaxValue()+2<<10)); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("a large value: %v", err)
+	}
+}
+
+// A write whose first try may have happened is found out about by what is there.
+func TestUnknownFate(t *testing.T) {
+	b := open(t, Config{}).Jobs()
+	revision := create(t, b, "a", "mine")
+	if got, err := b.settle(t.Context(), "a", []byte("mine"), false, ErrConflict); got != revision || err != nil {
+		t.Errorf("it was this one: %d %v", got, err)
+	}
+	if _, err := b.settle(t.Context(), "a", []byte("other"), false, ErrConflict); !errors.Is(err, ErrConflict) {
+		t.Errorf("it was another: %v", err)
+	}
+	if _, err := b.settle(t.Context(), "a", nil, true, ErrConflict); !errors.Is(err, ErrConflict) {
+		t.Errorf("it was no deletion: %v", err)
 	}
 }
 
@@ -88,6 +106,7 @@ func TestFollow(t *testing.T) {
 			t.Errorf("heard %q, want %q", got, want)
 		}
 		time.Sleep(time.Hour) // a quiet bucket is no stall
+		synctest.Wait()
 		if len(heard) != 5 {
 			t.Errorf("heard again: %v", heard)
 		}
@@ -124,6 +143,7 @@ func TestExpiry(t *testing.T) {
 		told := 0
 		done := s.Jobs().Follow(t.Context(), func(Entry) { told++ }, func() {})
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if told != 0 {
 			t.Errorf("%d expired records told", told)
 		}
@@ -160,6 +180,7 @@ func TestQueueComesRound(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if got := strings.Join(at, " "); got != "w.s.j1@0 w.s.j2@1 w.s.j3@5 w.s.j4@9" {
 			t.Errorf("handed out %s", got)
 		}
@@ -167,6 +188,7 @@ func TestQueueComesRound(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second / 2)
+		synctest.Wait()
 		if len(at) != 5 {
 			t.Errorf("handed out %v", at)
 		}
