@@ -1,11 +1,14 @@
 package azureml
 
 import (
+	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -50,12 +53,65 @@ func dialTLS(ctx context.Context, dialer *net.Dialer, network, addr string) (net
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	// Bodies are read whole before anything is done with them, so small first records would only cost.
-	secure := tls.Client(conn, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, DynamicRecordSizingDisabled: true})
+	raw := &recordConn{Conn: conn, reader: bufio.NewReaderSize(conn, 64<<10)}
+	secure := tls.Client(raw, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, DynamicRecordSizingDisabled: true})
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
-	return &wholeConn{Conn: secure, secure: true}, nil
+	return &wholeConn{Conn: secure, raw: raw}, nil
+}
+
+// recordConn is what lies below TLS: it reads and writes several records with one system call, where crypto/tls takes one
+// for each, or two.
+type recordConn struct {
+	net.Conn
+	reader *bufio.Reader
+
+	mu   sync.Mutex // TLS writes for reasons of its own too, such as new keys
+	hold bool       // records are collected in held
+	held []byte
+}
+
+// maxHeld is from where records that are held are written all the same.
+const maxHeld = 64 << 10
+
+func (c *recordConn) Read(p []byte) (int, error) { return c.reader.Read(p) }
+
+func (c *recordConn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.hold {
+		return c.Conn.Write(p)
+	}
+	c.held = append(c.held, p...)
+	if len(c.held) < maxHeld {
+		return len(p), nil
+	}
+	return len(p), c.flush()
+}
+
+// flush writes what is held. The connection is locked.
+func (c *recordConn) flush() error {
+	held := c.held
+	c.held = c.held[:0]
+	_, err := c.Conn.Write(held)
+	return err
+}
+
+// together has what write writes go out with as few system calls as may be.
+func (c *recordConn) together(write func() (int64, error)) (int64, error) {
+	c.mu.Lock()
+	c.hold = true
+	c.mu.Unlock()
+	n, err := write()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hold = false
+	if err := cmp.Or(err, c.flush()); err != nil {
+		return 0, err // nobody knows what of it was written
+	}
+	return n, nil
 }
 
 // wholeConn is an upstream connection that writes a request's head and body in one piece. net/http writes the head of a
@@ -65,7 +121,7 @@ func dialTLS(ctx context.Context, dialer *net.Dialer, network, addr string) (net
 // It relies on net/http for speed only: where the body comes another way, head and body are written as they come.
 type wholeConn struct {
 	net.Conn
-	secure bool
+	raw    *recordConn // below TLS, nil without
 	closed atomic.Bool
 
 	// body is the next request's, set before the request is handed to the connection's writer, which is the only one to
@@ -129,7 +185,7 @@ func (c *wholeConn) writeWith(pieces [][]byte) (int64, error) {
 	}
 	var n int64
 	var err error
-	if len(c.head)+size <= 2<<10 || c.secure && len(c.head)+size <= maxRecord {
+	if len(c.head)+size <= 2<<10 || c.raw != nil && len(c.head)+size <= maxRecord {
 		for _, p := range pieces {
 			c.head = append(c.head, p...)
 		}
@@ -139,7 +195,11 @@ func (c *wholeConn) writeWith(pieces [][]byte) (int64, error) {
 	} else {
 		c.vec = append(append(c.vec[:0], c.head), pieces...)
 		left := c.vec
-		n, err = left.WriteTo(c.Conn) // one call to the system, or one a piece over TLS
+		if c.raw != nil {
+			n, err = c.raw.together(func() (int64, error) { return left.WriteTo(c.Conn) })
+		} else {
+			n, err = left.WriteTo(c.Conn)
+		}
 		clear(c.vec)
 	}
 	c.head = c.head[:0]
