@@ -135,14 +135,15 @@ func (c *caller) drive(ctx context.Context, client v1.JobServiceClient, j *job) 
 		return err
 	}
 	watched := make(chan error, 1)
+	watching, endWatch := context.WithCancel(ctx)
+	defer endWatch()
 	if j.early {
-		go func() { watched <- c.watch(ctx, client, j) }()
+		go func() { watched <- c.watch(watching, client, j) }()
 	}
-	own, cancel := context.WithCancel(ctx)
-	defer cancel()
-	if err := c.start(own, client, j); err != nil {
+	if err := c.start(ctx, client, j); err != nil {
 		if j.early {
-			return errors.Join(err, ignoreEnd(watched, cancel))
+			endWatch()
+			<-watched // of a job that could not be started
 		}
 		return err
 	}
@@ -150,13 +151,6 @@ func (c *caller) drive(ctx context.Context, client v1.JobServiceClient, j *job) 
 		return c.watch(ctx, client, j)
 	}
 	return <-watched
-}
-
-// ignoreEnd ends a watch of a job that could not be started.
-func ignoreEnd(watched chan error, cancel func()) error {
-	cancel()
-	<-watched
-	return nil
 }
 
 // submit submits a job, again if need be.

@@ -20,7 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"amlgate": main})
+	testscript.Main(m, map[string]func(){"amlgate": main, "nats": natsMain})
 }
 
 // TestScripts runs testdata/*.txtar, each with a service of its own at $ADDRESS (gRPC) and $URL (REST).
