@@ -306,6 +306,9 @@ func (e *askError) Is(target error) bool {
 		return isGone(e.error)
 	case jobs.ErrRefused:
 		return isRefused(e.error)
+	case jobs.ErrStarted:
+		var up *azureml.Error
+		return errors.As(e.error, &up) && up.Kind == azureml.Answered && len(up.Envelope.Error.Details) > 0 && up.Envelope.Error.Details[0].Code == "CannotStartJob"
 	}
 	return false
 }

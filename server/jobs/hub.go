@@ -30,6 +30,9 @@ var (
 // ErrRefused is a start that surely did not happen; a start that fails otherwise may have.
 var ErrRefused = errors.New("the upstream did not take it")
 
+// ErrStarted is an ErrRefused because the job was started before.
+var ErrStarted = errors.New("the upstream says that the job was started before")
+
 // RetryAfter is an error that says when to ask again.
 type RetryAfter interface {
 	error

@@ -109,6 +109,12 @@ func (h *Hub) sendStart(ctx context.Context, key Key, before start, request stri
 	switch {
 	case err == nil:
 		after.Phase = accepted
+	case errors.Is(err, ErrStarted) && before.Phase == asked:
+		// The one before, whose fate was not known, and of which the upstream told nothing yet when it was asked.
+		after.Phase, after.Request = accepted, before.Request
+		if request != "" && before.Request == request {
+			err = nil
+		}
 	case errors.Is(err, ErrRefused):
 		if after = before; after.Phase == asked {
 			after.By = ""

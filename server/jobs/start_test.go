@@ -18,6 +18,7 @@ type starter struct {
 	fail       error // the answer in place of the real one
 	lost       bool  // with fail: it is taken all the same
 	hold       chan struct{}
+	queued     bool // a start that is taken does not show yet
 }
 
 func newStarter() *starter { return &starter{upstream: newUpstream()} }
@@ -34,11 +35,13 @@ func (s *starter) send(ctx context.Context) error {
 	defer s.mu.Unlock()
 	s.came++
 	if s.fail == nil || s.lost {
-		if s.job.State != NotStarted {
-			return fmt.Errorf("started already: %w", ErrRefused)
+		if s.took > 0 || s.job.State != NotStarted {
+			return fmt.Errorf("%w: %w", ErrStarted, ErrRefused)
 		}
 		s.took++
-		s.job.State, s.job.Word = Running, "Running"
+		if !s.queued {
+			s.job.State, s.job.Word = Running, "Running"
+		}
 	}
 	return s.fail
 }
@@ -157,6 +160,40 @@ func TestStartOfUnknownFate(t *testing.T) {
 			if up.took != 1 {
 				t.Errorf("%d starts were taken", up.took)
 			}
+		})
+	}
+}
+
+// A start that was taken, but does not show at the upstream yet, and whose answer was lost: the next one is sent, and
+// refused. To the caller with the same request id that is a success, to others it is not.
+func TestStartThatDoesNotShowYet(t *testing.T) {
+	for _, tc := range []struct {
+		name, first, second string
+		own                 bool
+	}{{"the same request id", "r", "r", true}, {"another", "r", "q", false}, {"none", "", "", false}} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				up := newStarter()
+				h := newHub(t, Config{}, up.ask)
+				keep(t, h, theJob, h.Owner(keyed("a")))
+				up.queued, up.lost, up.fail = true, true, errors.New("the answer was lost")
+				if err := up.start(t, h, keyed("a"), tc.first); err == nil {
+					t.Fatal("a lost answer is a success")
+				}
+				up.fail, up.lost = nil, false
+				err := up.start(t, h, keyed("a"), tc.second)
+				if tc.own && err != nil || !tc.own && !errors.Is(err, ErrStarted) {
+					t.Errorf("the second start: %v", err)
+				}
+				if up.took != 1 || up.came != 2 {
+					t.Errorf("%d starts came and %d were taken, want 2 and 1", up.came, up.took)
+				}
+				// From now on the journal knows, and nothing is sent any more.
+				_ = up.start(t, h, keyed("a"), tc.first)
+				if up.came != 2 {
+					t.Error("a start was sent although the journal knows of one that was taken")
+				}
+			})
 		})
 	}
 }
