@@ -67,7 +67,33 @@ func newNATSCluster(t *testing.T) *natsCluster {
 	for i := range natsServers {
 		c.start(i)
 	}
+	c.settle()
 	return c
+}
+
+// settle waits until every server answers for JetStream: what is asked before there is a leader is never answered.
+func (c *natsCluster) settle() {
+	for _, p := range c.servers {
+		for !answers("nats://" + p.says("client")) {
+			if c.t.Context().Err() != nil {
+				c.t.Fatal("the NATS cluster has no leader")
+			}
+		}
+	}
+}
+
+func answers(url string) bool {
+	conn, err := nats.Connect(url, nats.NoReconnect())
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(500*time.Millisecond))
+	if err != nil {
+		return false
+	}
+	_, err = js.AccountInfo(context.Background())
+	return err == nil
 }
 
 // start starts a server on its folder and leads the links to where it listens now.
