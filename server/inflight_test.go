@@ -182,7 +182,7 @@ type h2 struct {
 	next   uint32
 }
 
-func newH2(t *testing.T, srv *server.Server) *h2 {
+func newH2(t testing.TB, srv *server.Server) *h2 {
 	t.Helper()
 	conn, err := net.Dial("tcp", srv.GRPCAddr())
 	if err != nil {
@@ -196,19 +196,25 @@ func newH2(t *testing.T, srv *server.Server) *h2 {
 	return c
 }
 
-// execute sends a call and returns its stream.
+// execute sends a call that scores nothing and returns its stream.
 func (c *h2) execute(t *testing.T) uint32 {
+	t.Helper()
+	return c.call(t, v1.ScoringService_Execute_FullMethodName, scoreNothing)
+}
+
+// call sends a call and returns its stream.
+func (c *h2) call(t testing.TB, method string, req proto.Message) uint32 {
 	t.Helper()
 	id := c.next
 	c.next += 2
 	c.block.Reset()
-	for _, f := range [][2]string{{":method", "POST"}, {":scheme", "http"}, {":path", v1.ScoringService_Execute_FullMethodName}, {":authority", "a"}, {"content-type", "application/grpc"}, {"te", "trailers"}} {
+	for _, f := range [][2]string{{":method", "POST"}, {":scheme", "http"}, {":path", method}, {":authority", "a"}, {"authorization", "Bearer k1"}, {"content-type", "application/grpc"}, {"te", "trailers"}} {
 		_ = c.hpack.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
 	}
 	if err := c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: []byte(c.block.String()), EndHeaders: true}); err != nil {
 		t.Fatal(err)
 	}
-	msg, err := proto.Marshal(scoreNothing)
+	msg, err := proto.Marshal(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +225,7 @@ func (c *h2) execute(t *testing.T) uint32 {
 }
 
 // await reads until some of the stream's answer has come, so that the rest is queued.
-func (c *h2) await(t *testing.T, id uint32) {
+func (c *h2) await(t testing.TB, id uint32) {
 	t.Helper()
 	for {
 		frame, err := c.framer.ReadFrame()

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
 	"google.golang.org/grpc/metadata"
 
 	v1 "github.com/amlgate/amlgate/gen/amlgate/v1"
@@ -167,5 +168,58 @@ func TestDeletedJobLeavesTheList(t *testing.T) {
 		if len(list.GetJobs()) == 0 {
 			return
 		}
+	}
+}
+
+// Somebody who does not read keeps nobody else from any change. What is queued for the reader is bounded, and the latest
+// state comes when it reads again.
+func TestWatchStalledReader(t *testing.T) {
+	up := newFakeJobs(t)
+	up.set("j1", "step 0")
+	cfg := testConfig()
+	cfg.Upstream = up.url
+	cfg.Watch.PollMin, cfg.Watch.PollMax = time.Hour, time.Hour
+	srv := start(t, cfg)
+	client := v1.NewJobServiceClient(dial(t, srv))
+	limited, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	ctx := withKey(limited, "k1")
+	stalled := newH2(t, srv)
+	id := stalled.call(t, v1.JobService_WatchJob_FullMethodName, &v1.WatchJobRequest{Workspace: "w1", Service: "s1", JobId: "j1"})
+	stalled.await(t, id)
+	others, err := client.WatchJob(ctx, &v1.WatchJobRequest{Workspace: "w1", Service: "s1", JobId: "j1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const changes, size = 300, 2000 // ten times what a stream may queue
+	var want string
+	for i := range changes + 1 {
+		if i > 0 {
+			want = fmt.Sprintf("step %d %0*d", i, size, i)
+			up.set("j1", want)
+			if _, err := client.GetJob(ctx, &v1.GetJobRequest{Workspace: "w1", Service: "s1", JobId: "j1"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		e, err := others.Recv()
+		if err != nil || i > 0 && (e.GetJob().GetUpstreamState() != want || e.GetSkipped()) {
+			t.Fatalf("change %d: %v %v", i, err, e)
+		}
+	}
+	_ = stalled.framer.WriteWindowUpdate(0, 1<<24)
+	_ = stalled.framer.WriteWindowUpdate(id, 1<<24)
+	_ = stalled.conn.SetReadDeadline(time.Now().Add(time.Minute))
+	var got []byte
+	for !strings.Contains(string(got), want) {
+		frame, err := stalled.framer.ReadFrame()
+		if err != nil {
+			t.Fatalf("the latest state did not come: %v", err)
+		}
+		if f, ok := frame.(*http2.DataFrame); ok {
+			got = append(got, f.Data()...)
+		}
+	}
+	if len(got) > changes*size/2 {
+		t.Errorf("%d bytes were kept of %d", len(got), changes*size)
 	}
 }
