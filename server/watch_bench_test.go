@@ -7,11 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
-
 	v1 "github.com/amlgate/amlgate/gen/amlgate/v1"
+	"github.com/amlgate/amlgate/server"
 )
 
 // BenchmarkDelivery measures how long a change takes from the upstream to the last of many watchers of a job, a hundred to
@@ -25,33 +22,74 @@ func BenchmarkDelivery(b *testing.B) {
 
 func benchmarkDelivery(b *testing.B, watchers, keys int) {
 	up := newFakeJobs(b)
-	up.set("j1", "step 0")
+	c := gather(b, up, start(b, crowdConfig(up)), "j1", watchers, keys)
+	before := up.asked()
+	var took []time.Duration
+	for b.Loop() {
+		took = append(took, c.change(b))
+	}
+	reportDelivery(b, "", took)
+	b.ReportMetric(float64(before), "proofs")
+}
+
+// BenchmarkStalled measures the same for two jobs in turn, a thousand watchers each. One of them has another watcher, who
+// does not read: for that one as much is queued as there is room for.
+func BenchmarkStalled(b *testing.B) {
+	up := newFakeJobs(b)
+	srv := start(b, crowdConfig(up))
+	crowds := []*crowd{gather(b, up, srv, "j1", 1000, 1), gather(b, up, srv, "j2", 1000, 1)}
+	stalled := newH2(b, srv)
+	stalled.await(b, stalled.call(b, v1.JobService_WatchJob_FullMethodName, &v1.WatchJobRequest{Workspace: "w1", Service: "s1", JobId: "j2"}))
+	for range 1000 {
+		crowds[1].change(b)
+	}
+	took := make([][]time.Duration, len(crowds))
+	for b.Loop() {
+		for i, c := range crowds {
+			took[i] = append(took[i], c.change(b))
+		}
+	}
+	reportDelivery(b, "", took[0])
+	reportDelivery(b, "stalled-", took[1])
+}
+
+func reportDelivery(b *testing.B, prefix string, took []time.Duration) {
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, prefix+"p50-ms")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, prefix+"p99-ms")
+}
+
+// crowdConfig is of a server that asks about a job only when it is told to.
+func crowdConfig(up *fakeJobs) server.Config {
 	cfg := testConfig()
 	cfg.Upstream = up.url
 	cfg.Watch.PollMin, cfg.Watch.PollMax = time.Hour, time.Hour
-	srv := start(b, cfg)
-	var conns []*grpc.ClientConn
-	for range watchers / 100 {
-		conn, err := grpc.NewClient(srv.GRPCAddr(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer conn.Close()
-		conns = append(conns, conn)
-	}
-	var open, told sync.WaitGroup
-	var mu sync.Mutex
-	var last time.Time
-	arrived := func() {
-		mu.Lock()
-		last = time.Now()
-		mu.Unlock()
-		told.Done()
-	}
+	return cfg
+}
+
+// crowd is many watchers of a job, a hundred to a connection.
+type crowd struct {
+	up     *fakeJobs
+	job    string
+	size   int
+	step   int
+	client v1.JobServiceClient
+
+	told sync.WaitGroup // who has not been told of the change yet
+	mu   sync.Mutex
+	last time.Time // when the last one was
+}
+
+// gather opens a crowd's watches, by the credentials k0 and on.
+func gather(b *testing.B, up *fakeJobs, srv *server.Server, job string, watchers, keys int) *crowd {
+	b.Helper()
+	up.set(job, "step 0")
+	conns := dialBench(b, srv.GRPCAddr(), watchers/100)
+	c := &crowd{up: up, job: job, size: watchers, client: v1.NewJobServiceClient(conns[0])}
+	var open sync.WaitGroup
 	open.Add(watchers)
 	for i := range watchers {
-		ctx := metadata.AppendToOutgoingContext(b.Context(), "authorization", fmt.Sprint("Bearer k", i%keys))
-		stream, err := v1.NewJobServiceClient(conns[i%len(conns)]).WatchJob(ctx, &v1.WatchJobRequest{Workspace: "w1", Service: "s1", JobId: "j1"})
+		stream, err := v1.NewJobServiceClient(conns[i%len(conns)]).WatchJob(withKey(b.Context(), fmt.Sprint("k", i%keys)), &v1.WatchJobRequest{Workspace: "w1", Service: "s1", JobId: job})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -66,28 +104,31 @@ func benchmarkDelivery(b *testing.B, watchers, keys int) {
 					first = false
 					open.Done()
 				default:
-					arrived()
+					c.arrived()
 				}
 			}
 		}()
 	}
 	open.Wait()
-	before := up.asked()
-	client := v1.NewJobServiceClient(conns[0])
-	ctx := metadata.AppendToOutgoingContext(b.Context(), "authorization", "Bearer k0")
-	var took []time.Duration
-	for n := 1; b.Loop(); n++ {
-		up.set("j1", fmt.Sprint("step ", n))
-		told.Add(watchers)
-		begin := time.Now()
-		if _, err := client.GetJob(ctx, &v1.GetJobRequest{Workspace: "w1", Service: "s1", JobId: "j1"}); err != nil {
-			b.Fatal(err)
-		}
-		told.Wait()
-		took = append(took, last.Sub(begin))
+	return c
+}
+
+func (c *crowd) arrived() {
+	c.mu.Lock()
+	c.last = time.Now()
+	c.mu.Unlock()
+	c.told.Done()
+}
+
+// change makes a change and returns how long the last watcher waited for it.
+func (c *crowd) change(b *testing.B) time.Duration {
+	c.step++
+	c.up.set(c.job, fmt.Sprint("step ", c.step))
+	c.told.Add(c.size)
+	begin := time.Now()
+	if _, err := c.client.GetJob(withKey(b.Context(), "k0"), &v1.GetJobRequest{Workspace: "w1", Service: "s1", JobId: c.job}); err != nil {
+		b.Fatal(err)
 	}
-	slices.Sort(took)
-	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
-	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
-	b.ReportMetric(float64(before), "proofs")
+	c.told.Wait()
+	return c.last.Sub(begin)
 }
