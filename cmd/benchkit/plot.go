@@ -149,6 +149,9 @@ func bars(t table, size string, first bool) *plot.Plot {
 		p.Y.Max = max(p.Y.Max, cpu*1.12)
 		names = append(names, d.name)
 	}
+	if len(names) == 0 { // a size at which none of them was measured
+		return p
+	}
 	p.NominalX(names...)
 	p.X.Min, p.X.Max = -0.6, float64(len(names))-0.4
 	p.X.Tick.Label.Rotation, p.X.Tick.Label.XAlign, p.X.Tick.Label.YAlign = 0.6, draw.XRight, draw.YTop
