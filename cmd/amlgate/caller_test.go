@@ -44,7 +44,6 @@ type job struct {
 	early   bool   // is watched from before its start
 
 	mu       sync.Mutex
-	busy     bool
 	tried    bool   // a submit was sent
 	id       string // acknowledged
 	asked    bool   // a start was sent

@@ -3,10 +3,13 @@ package jobs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"github.com/amlgate/amlgate/server/store"
 )
 
 // proof is that a credential opened a job.
@@ -86,7 +89,9 @@ func (h *Hub) question(ctx context.Context, key Key, owner Owner, header http.He
 		own, cancel := brief(ctx)
 		defer cancel()
 		if err := h.observe(own, job); err != nil && h.State(key) == 0 {
-			return nil, err // nothing is known of the job that a watch could begin with
+			// Nothing is known of the job that a watch could begin with. The time that ran out, if it did, is ours and not
+			// the caller's.
+			return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 		}
 		return nil, nil
 	})
