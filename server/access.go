@@ -144,6 +144,14 @@ var passedMetadata = []struct{ key, header string }{
 
 // HandleRPC logs the end of a call. Health checks are logged for debugging only, like REST's.
 func (a *accessLog) HandleRPC(ctx context.Context, s stats.RPCStats) {
+	if _, ok := s.(*stats.OutPayload); ok {
+		// The answer was queued. If the stream was over by then, its transport may have forgotten it already and drop the
+		// answer without giving the buffer back; if not, the end of the stream comes behind the answer and frees it.
+		if c := rpcFrom(ctx); c != nil && c.loan != nil && ctx.Err() != nil {
+			c.loan.forget()
+		}
+		return
+	}
 	end, ok := s.(*stats.End)
 	if !ok {
 		return
