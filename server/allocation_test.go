@@ -9,7 +9,10 @@ import (
 // TestAllocationsDoNotGrow holds that a REST call allocates as much with a body of 400 kB each way as with a small one:
 // bodies lie in buffers that are lent. Client and upstream are in the same process and allocate nothing.
 func TestAllocationsDoNotGrow(t *testing.T) {
-	const most = 4 << 10 // bytes that a large call may allocate beyond a small one
+	most := 4 << 10 // bytes that a large call may allocate beyond a small one
+	if raceDetector {
+		most = 16 << 10 // sync.Pool makes the figures go up and down
+	}
 	perCall := func(w scoringWork) float64 {
 		cfg := testConfig()
 		cfg.Upstream = cannedUpstream(t, w.answer)
@@ -20,7 +23,7 @@ func TestAllocationsDoNotGrow(t *testing.T) {
 	small, large := works[0], works[2]
 	a, b := perCall(small), perCall(large)
 	t.Logf("%.0f B a call with %d bytes, %.0f B with %d", a, len(small.request), b, len(large.request))
-	if b-a > most {
+	if b-a > float64(most) {
 		t.Errorf("a call with %d bytes allocates %.0f B, one with %d bytes %.0f B: allocations grow with the body", len(small.request), a, len(large.request), b)
 	}
 }
