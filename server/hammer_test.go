@@ -55,6 +55,7 @@ func TestHammer(t *testing.T) {
 			cfg.Upstream = listening(t, func(conn net.Conn) { serveHammer(t, conn) })
 			if tight {
 				cfg = tightConfig(cfg.Upstream)
+				cfg.MaxBody, cfg.MaxAnswer, cfg.MaxInFlight = 320<<10, 320<<10, 1280<<10
 			}
 			hammer(t, start(t, cfg), seed, tight)
 		})
@@ -63,7 +64,7 @@ func TestHammer(t *testing.T) {
 
 // hammer makes the calls: a fixed number, or as many as there is time for.
 func hammer(t *testing.T, srv *server.Server, seed uint64, tight bool) {
-	const callers, calls = 5, 300 // callers in each lane; calls of all
+	const callers, calls = 10, 500 // callers in each lane; calls of all
 	var begun atomic.Int64
 	end := time.Now().Add(*hammerFor / 2) // for each of the two tests
 	more := func() bool { return begun.Add(1) <= calls || *hammerFor > 0 && time.Now().Before(end) }
