@@ -14,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/amlgate/amlgate/server/logline"
 	"github.com/amlgate/amlgate/server/redact"
 )
 
@@ -81,11 +82,11 @@ type logFlags struct {
 
 // logger writes to w; no secret gets past it.
 func (f logFlags) logger(w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: f.Level}
+	format := logline.Text
 	if f.Format == "json" {
-		return slog.New(redact.Handler(slog.NewJSONHandler(w, options)))
+		format = logline.JSON
 	}
-	return slog.New(redact.Handler(slog.NewTextHandler(w, options)))
+	return slog.New(logline.New(w, format, f.Level))
 }
 
 // version is what the Go tool chain knows of the build.
