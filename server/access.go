@@ -25,43 +25,53 @@ type accessLog struct {
 	methods map[string]bool // native gRPC's, all that there are: others are a caller's invention, and not repeated
 
 	mu    sync.RWMutex
-	lines map[[2]string]*slog.Logger // by surface and route, whose words are written once
+	lines map[target]slog.Handler // whose words are written once
 }
 
-// logger returns the logger of a route. There are as many routes as templates and verbs.
-func (a *accessLog) logger(surface, route string) *slog.Logger {
-	key := [2]string{surface, route}
+// target is where a call goes: on REST a verb and a path's template, over gRPC a method. There are not many of either.
+type target struct{ surface, verb, path string }
+
+func (t target) String() string {
+	if t.verb == "" {
+		return t.path
+	}
+	return t.verb + " " + t.path
+}
+
+// handler returns what writes a target's lines.
+func (a *accessLog) handler(t target) slog.Handler {
 	a.mu.RLock()
-	log := a.lines[key]
+	h := a.lines[t]
 	a.mu.RUnlock()
-	if log == nil {
-		log = a.log.With("surface", surface, "route", route)
+	if h == nil {
+		h = a.log.With("surface", t.surface, "route", t.String()).Handler()
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		if a.lines == nil {
-			a.lines = make(map[[2]string]*slog.Logger)
+			a.lines = make(map[target]slog.Handler)
 		}
-		a.lines[key] = log
+		a.lines[t] = h
 	}
-	return log
+	return h
 }
 
 // rest logs a call over REST. Probes and pages are logged for debugging only.
-func (a *accessLog) rest(ctx context.Context, route, method string, call *api.Call, code int, took time.Duration) {
+func (a *accessLog) rest(ctx context.Context, path, method string, call *api.Call, code int, start time.Time) {
+	end := time.Now()
+	took := end.Sub(start)
 	level := slog.LevelInfo
 	grpcCode := "OK"
 	switch {
 	case call.Failure != nil:
 		grpcCode = call.Failure.Code()
-	case !strings.HasPrefix(route, "/workspaces"):
+	case !strings.HasPrefix(path, "/workspaces"):
 		level = slog.LevelDebug
 	}
-	route = methodName(method) + " " + route
-	a.metrics.count("rest", route, grpcCode, took, call.Upstream)
-	if !a.log.Enabled(ctx, level) {
-		return
+	t := target{"rest", methodName(method), path}
+	a.metrics.count(t, grpcCode, took, call.Upstream)
+	if h := a.handler(t); h.Enabled(ctx, level) {
+		line(ctx, h, level, call, end, took, slog.String("code", grpcCode), slog.Int("http", code))
 	}
-	line(ctx, a.logger("rest", route), level, call, took, slog.String("code", grpcCode), slog.Int("http", code))
 }
 
 // methodName is a verb for the log; an invented one is not repeated there.
@@ -74,7 +84,7 @@ func methodName(m string) string {
 }
 
 // line writes the line: what the surface knows, then what both have.
-func line(ctx context.Context, log *slog.Logger, level slog.Level, call *api.Call, took time.Duration, known ...slog.Attr) {
+func line(ctx context.Context, h slog.Handler, level slog.Level, call *api.Call, end time.Time, took time.Duration, known ...slog.Attr) {
 	var room [8]slog.Attr
 	attrs := append(append(room[:0], known...),
 		slog.Float64("ms", ms(took-call.Upstream)),
@@ -91,9 +101,9 @@ func line(ctx context.Context, log *slog.Logger, level slog.Level, call *api.Cal
 		}
 	}
 	// Not through the Logger, which would look up the line of code that calls it.
-	record := slog.NewRecord(time.Now(), level, "call", 0)
+	record := slog.NewRecord(end, level, "call", 0)
 	record.AddAttrs(attrs...)
-	_ = log.Handler().Handle(ctx, record)
+	_ = h.Handle(ctx, record)
 }
 
 // ms is milliseconds with three decimals, enough for what is worth reading.
@@ -175,9 +185,10 @@ func (a *accessLog) HandleRPC(ctx context.Context, s stats.RPCStats) {
 		c.call.Failure = api.FailureOf(end.Error)
 	}
 	code, took := status.Code(end.Error).String(), end.EndTime.Sub(c.start)
-	a.metrics.count("grpc", method, code, took, c.call.Upstream)
-	if a.log.Enabled(ctx, level) {
-		line(ctx, a.logger("grpc", method), level, &c.call, took, slog.String("code", code))
+	t := target{surface: "grpc", path: method}
+	a.metrics.count(t, code, took, c.call.Upstream)
+	if h := a.handler(t); h.Enabled(ctx, level) {
+		line(ctx, h, level, &c.call, end.EndTime, took, slog.String("code", code))
 	}
 }
 

@@ -114,70 +114,87 @@ func sendHead(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.U
 
 func notPrintable(r rune) bool { return r < ' ' || r > '~' }
 
-// joined is the chain as one interceptor.
-func joined(chain []grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
-	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-		for i := len(chain) - 1; i >= 0; i-- {
-			inner, link := next, chain[i]
-			next = func(ctx context.Context, req any) (any, error) { return link(ctx, req, info, inner) }
+// behind puts a method behind the chain, once for all its calls.
+func behind[Q, R proto.Message](chain []grpc.UnaryServerInterceptor, server any, method string, do func(context.Context, Q) (R, error)) func(context.Context, Q) (R, error) {
+	info := &grpc.UnaryServerInfo{Server: server, FullMethod: method}
+	next := func(ctx context.Context, req any) (any, error) { return do(ctx, req.(Q)) }
+	for _, link := range slices.Backward(chain) {
+		inner := next
+		next = func(ctx context.Context, req any) (any, error) { return link(ctx, req, info, inner) }
+	}
+	return func(ctx context.Context, req Q) (R, error) {
+		resp, err := next(ctx, req)
+		if err != nil {
+			var none R
+			return none, err
 		}
-		return next(ctx, req)
+		return resp.(R), nil
 	}
-}
-
-// through runs one method of a service behind the chain.
-func through[Q, R proto.Message](ctx context.Context, chain grpc.UnaryServerInterceptor, server any, method string, req Q, do func(context.Context, Q) (R, error)) (R, error) {
-	resp, err := chain(ctx, req, &grpc.UnaryServerInfo{Server: server, FullMethod: method}, func(ctx context.Context, req any) (any, error) {
-		return do(ctx, req.(Q))
-	})
-	if err != nil {
-		var none R
-		return none, err
-	}
-	return resp.(R), nil
 }
 
 // chained is a ScoringService for the generated mux, which calls servers directly and past all interceptors.
 type chained struct {
 	v1.UnsafeScoringServiceServer
-	server v1.ScoringServiceServer
-	chain  grpc.UnaryServerInterceptor
+	execute func(context.Context, *v1.ExecuteRequest) (*v1.ExecuteResponse, error)
+	schema  func(context.Context, *v1.GetServiceSchemaRequest) (*v1.GetServiceSchemaResponse, error)
+}
+
+func newChained(server v1.ScoringServiceServer, chain []grpc.UnaryServerInterceptor) *chained {
+	return &chained{
+		execute: behind(chain, server, v1.ScoringService_Execute_FullMethodName, server.Execute),
+		schema:  behind(chain, server, v1.ScoringService_GetServiceSchema_FullMethodName, server.GetServiceSchema),
+	}
 }
 
 func (c *chained) Execute(ctx context.Context, req *v1.ExecuteRequest) (*v1.ExecuteResponse, error) {
-	return through(ctx, c.chain, c.server, v1.ScoringService_Execute_FullMethodName, req, c.server.Execute)
+	return c.execute(ctx, req)
 }
 
 func (c *chained) GetServiceSchema(ctx context.Context, req *v1.GetServiceSchemaRequest) (*v1.GetServiceSchemaResponse, error) {
-	return through(ctx, c.chain, c.server, v1.ScoringService_GetServiceSchema_FullMethodName, req, c.server.GetServiceSchema)
+	return c.schema(ctx, req)
 }
 
 // chainedJobs is chained for JobService.
 type chainedJobs struct {
 	v1.UnsafeJobServiceServer
 	server v1.JobServiceServer
-	unary  grpc.UnaryServerInterceptor
+	submit func(context.Context, *v1.SubmitJobRequest) (*v1.SubmitJobResponse, error)
+	start  func(context.Context, *v1.StartJobRequest) (*v1.StartJobResponse, error)
+	get    func(context.Context, *v1.GetJobRequest) (*v1.GetJobResponse, error)
+	remove func(context.Context, *v1.DeleteJobRequest) (*v1.DeleteJobResponse, error)
+	list   func(context.Context, *v1.ListJobsRequest) (*v1.ListJobsResponse, error)
 	stream grpc.StreamServerInterceptor
 }
 
+func newChainedJobs(server v1.JobServiceServer, chain []grpc.UnaryServerInterceptor, stream grpc.StreamServerInterceptor) *chainedJobs {
+	return &chainedJobs{
+		server: server, stream: stream,
+		submit: behind(chain, server, v1.JobService_SubmitJob_FullMethodName, server.SubmitJob),
+		start:  behind(chain, server, v1.JobService_StartJob_FullMethodName, server.StartJob),
+		get:    behind(chain, server, v1.JobService_GetJob_FullMethodName, server.GetJob),
+		remove: behind(chain, server, v1.JobService_DeleteJob_FullMethodName, server.DeleteJob),
+		list:   behind(chain, server, v1.JobService_ListJobs_FullMethodName, server.ListJobs),
+	}
+}
+
 func (c *chainedJobs) SubmitJob(ctx context.Context, req *v1.SubmitJobRequest) (*v1.SubmitJobResponse, error) {
-	return through(ctx, c.unary, c.server, v1.JobService_SubmitJob_FullMethodName, req, c.server.SubmitJob)
+	return c.submit(ctx, req)
 }
 
 func (c *chainedJobs) StartJob(ctx context.Context, req *v1.StartJobRequest) (*v1.StartJobResponse, error) {
-	return through(ctx, c.unary, c.server, v1.JobService_StartJob_FullMethodName, req, c.server.StartJob)
+	return c.start(ctx, req)
 }
 
 func (c *chainedJobs) GetJob(ctx context.Context, req *v1.GetJobRequest) (*v1.GetJobResponse, error) {
-	return through(ctx, c.unary, c.server, v1.JobService_GetJob_FullMethodName, req, c.server.GetJob)
+	return c.get(ctx, req)
 }
 
 func (c *chainedJobs) DeleteJob(ctx context.Context, req *v1.DeleteJobRequest) (*v1.DeleteJobResponse, error) {
-	return through(ctx, c.unary, c.server, v1.JobService_DeleteJob_FullMethodName, req, c.server.DeleteJob)
+	return c.remove(ctx, req)
 }
 
 func (c *chainedJobs) ListJobs(ctx context.Context, req *v1.ListJobsRequest) (*v1.ListJobsResponse, error) {
-	return through(ctx, c.unary, c.server, v1.JobService_ListJobs_FullMethodName, req, c.server.ListJobs)
+	return c.list(ctx, req)
 }
 
 func (c *chainedJobs) WatchJob(req *v1.WatchJobRequest, stream grpc.ServerStreamingServer[v1.WatchJobResponse]) error {

@@ -152,20 +152,6 @@ func (v *verb) form(raw string) (url.Values, *api.Failure) {
 	return form, nil
 }
 
-// passedHeader picks what of a REST caller's header may reach a handler: the names that go upstream. Nothing that could
-// forge an identity inside gets past, "Grpc-Metadata-*" least of all.
-func passedHeader(h http.Header) http.Header {
-	out := make(http.Header, len(passed)+1)
-	for _, name := range passed {
-		if v := h[name]; len(v) > 0 {
-			out[name] = v
-		}
-	}
-	return out
-}
-
-var passed = []string{"Authorization", "Content-Type", "Content-Encoding", "Accept", "Accept-Encoding", "Traceparent", "Azureml-Model-Deployment"}
-
 // requestID returns the caller's id for a call if it is one, else a new one.
 func requestID(given string) string {
 	if n := len(given); n >= 1 && n <= 100 {

@@ -24,7 +24,10 @@ type metrics struct {
 	known map[labels]*series
 }
 
-type labels struct{ surface, route, code string }
+type labels struct {
+	target
+	code string
+}
 
 // series are the ones that a call counts in, looked up once.
 type series struct {
@@ -52,13 +55,14 @@ func newMetrics(gauges map[[2]string]func() float64) *metrics {
 }
 
 // count counts a call that has ended.
-func (m *metrics) count(surface, route, code string, took, upstream time.Duration) {
-	key := labels{surface, route, code}
+func (m *metrics) count(t target, code string, took, upstream time.Duration) {
+	key := labels{t, code}
 	m.mu.RLock()
 	s := m.known[key]
 	m.mu.RUnlock()
 	if s == nil {
-		s = &series{m.calls.WithLabelValues(surface, route, code), m.took.WithLabelValues(surface, route), m.upstream.WithLabelValues(surface, route)}
+		name := t.String()
+		s = &series{m.calls.WithLabelValues(t.surface, name, code), m.took.WithLabelValues(t.surface, name), m.upstream.WithLabelValues(t.surface, name)}
 		m.mu.Lock()
 		m.known[key] = s
 		m.mu.Unlock()

@@ -60,18 +60,32 @@ func newSurface(rooms services, maxBody int, buffers *memory.Pool, access *acces
 	return s, s.mux.HandlePath(http.MethodGet, service+"/jobs/{job_id}/watch", s.watch)
 }
 
+// exchange is a call over REST and what serving it takes, in one piece for the garbage collector's sake.
+type exchange struct {
+	call   api.Call
+	status statusWriter
+
+	// The short way's: the message, and the values of header fields.
+	request v1.ExecuteRequest
+	payload v1.ExecuteRequest_Json
+	length  [1]string
+}
+
+// callID is the header by which a caller names a call.
+const callID = "X-Ms-Client-Request-Id"
+
 // ServeHTTP is the front door.
 func (s *surface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	call := &api.Call{ID: requestID(r.Header.Get("X-Ms-Client-Request-Id")), Raw: true}
-	status := &statusWriter{ResponseWriter: w}
-	defer call.Release()
-	name := s.serve(status, r, call)
-	s.access.rest(r.Context(), name, r.Method, call, status.code(), time.Since(start))
+	x := &exchange{call: api.Call{ID: requestID(r.Header.Get(callID)), Raw: true}, status: statusWriter{ResponseWriter: w}}
+	defer x.call.Release()
+	name := s.serve(&x.status, r, x)
+	s.access.rest(r.Context(), name, r.Method, &x.call, x.status.code(), start)
 }
 
 // serve answers a request and returns the template of its path.
-func (s *surface) serve(w http.ResponseWriter, r *http.Request, call *api.Call) string {
+func (s *surface) serve(w http.ResponseWriter, r *http.Request, x *exchange) string {
+	call := &x.call
 	if page, ok := s.page(r.URL.Path); ok {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			fail(w, call, notAllowed("GET, HEAD"))
@@ -90,14 +104,15 @@ func (s *surface) serve(w http.ResponseWriter, r *http.Request, call *api.Call) 
 		}
 		return rt.template
 	}
-	if f := s.pass(w, r, call, v, path); f != nil {
+	if f := s.pass(w, r, x, v, path); f != nil {
 		fail(w, call, f)
 	}
 	return rt.template
 }
 
 // pass brings a request into the one form that the generated mux and the handlers know, and serves it.
-func (s *surface) pass(w http.ResponseWriter, r *http.Request, call *api.Call, v *verb, path string) *api.Failure {
+func (s *surface) pass(w http.ResponseWriter, r *http.Request, x *exchange, v *verb, path string) *api.Failure {
+	call := &x.call
 	query, quick := short(r, v)
 	var form url.Values
 	var f *api.Failure
@@ -107,23 +122,23 @@ func (s *surface) pass(w http.ResponseWriter, r *http.Request, call *api.Call, v
 			return f
 		}
 	}
-	call.Header, call.Keys = passedHeader(r.Header), restKeys(r.Header, form)
+	call.Header, call.Keys = r.Header, restKeys(r.Header, form)
 	call.IdempotencyKey = r.Header.Get("Idempotency-Key")
 	call.HeadOnly = r.Method == http.MethodHead
 	call.LastEventID = r.Header.Get("Last-Event-ID")
-	call.Header.Set("X-Ms-Client-Request-Id", call.ID)
-	body := &wholeBody{}
+	call.Header[callID] = []string{call.ID}
 	if v.body {
 		if call.Request, f = readBody(w, r, s.maxBody, s.buffers); f != nil {
 			return f
 		}
-		if call.Request != nil {
-			body.bytes = call.Request.B
-		}
 	}
 	if quick {
-		s.execute(w, r, call, path, query)
+		s.execute(w, r, x, path, query)
 		return nil
+	}
+	body := &wholeBody{}
+	if call.Request != nil {
+		body.bytes = call.Request.B
 	}
 	inner := r.WithContext(api.WithCall(r.Context(), call))
 	inner.Method = v.method
@@ -181,9 +196,13 @@ func head(h http.Header, call *api.Call) {
 	for name, values := range call.Answer {
 		h[name] = values
 	}
-	h["X-Ms-Client-Request-Id"] = []string{call.ID}
+	id := call.Header[callID] // as it was sent upstream
+	if len(id) != 1 || id[0] != call.ID {
+		id = []string{call.ID}
+	}
+	h[callID] = id
 	if len(h["X-Ms-Request-Id"]) == 0 {
-		h["X-Ms-Request-Id"] = []string{call.ID}
+		h["X-Ms-Request-Id"] = id
 	}
 }
 

@@ -204,9 +204,9 @@ func (s *Server) newGRPC(config *tls.Config, rooms services, access *accessLog) 
 
 // newREST builds the REST listener's server.
 func (s *Server) newREST(config *tls.Config, rooms services, access *accessLog) error {
-	unary := joined(s.chain())
-	behind := services{&chained{server: rooms.scoring, chain: unary}, &chainedJobs{server: rooms.jobs, unary: unary, stream: streamChain(s.log, s.gate)}}
-	surface, err := newSurface(behind, s.cfg.MaxBody, s.buffers, access, s.ready)
+	chain := s.chain()
+	guarded := services{newChained(rooms.scoring, chain), newChainedJobs(rooms.jobs, chain, streamChain(s.log, s.gate))}
+	surface, err := newSurface(guarded, s.cfg.MaxBody, s.buffers, access, s.ready)
 	if err != nil {
 		return err
 	}

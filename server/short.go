@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	v1 "github.com/amlgate/amlgate/gen/amlgate/v1"
 	"github.com/amlgate/amlgate/server/api"
 )
 
@@ -42,14 +41,14 @@ func usualQuery(raw string) (q scoringQuery, ok bool) {
 // execute is a shorter way for scoring calls, which are nearly all calls there are: it fills the message itself, where
 // the generated mux would match the path and parse the query once more, and runs the same chain. What is unusual goes
 // the generated way; the stories hold both to the same answers.
-func (s *surface) execute(w http.ResponseWriter, r *http.Request, call *api.Call, path string, q scoringQuery) {
-	req := &v1.ExecuteRequest{ApiVersion: q.version, Details: q.details == "true", Format: q.format}
+func (s *surface) execute(w http.ResponseWriter, r *http.Request, x *exchange, path string, q scoringQuery) {
+	call, req := &x.call, &x.request
+	req.ApiVersion, req.Details, req.Format = q.version, q.details == "true", q.format
 	req.Workspace, req.Service = namesOf(path)
-	payload := &v1.ExecuteRequest_Json{}
+	req.Payload = &x.payload
 	if call.Request != nil {
-		payload.Json = call.Request.B
+		x.payload.Json = call.Request.B
 	}
-	req.Payload = payload
 	resp, err := s.scoring.Execute(api.WithCall(r.Context(), call), req)
 	if err != nil {
 		fail(w, call, api.FailureOf(err))
@@ -59,7 +58,8 @@ func (s *surface) execute(w http.ResponseWriter, r *http.Request, call *api.Call
 	h["Content-Type"] = jsonType
 	head(h, call)
 	body := resp.GetJson()
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	x.length[0] = strconv.Itoa(len(body))
+	h["Content-Length"] = x.length[:]
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(body)
 }

@@ -15,7 +15,8 @@ type Call struct {
 	// ID is the caller's x-ms-client-request-id, or our own.
 	ID string
 
-	// Header is what of the caller's header may go upstream; the credential in it goes there unchanged.
+	// Header is the caller's header, or metadata by the names of headers. The upstream's client picks what goes there, the
+	// credential unchanged; nothing else in it means anything.
 	Header http.Header
 
 	// Keys are the subscription keys that the caller gave, besides one in Header; in passthrough they mean nothing.
