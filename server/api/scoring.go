@@ -93,12 +93,12 @@ func (s *Scoring) executeTables(ctx context.Context, req *v1.ExecuteRequest, inp
 	if f != nil {
 		return nil, f
 	}
-	call := CallFrom(ctx)
-	answer, err := timed(call, func() (*azureml.Answer, error) {
-		return s.upstream.Execute(ctx, &azureml.Request{
-			Workspace: req.GetWorkspace(), Service: req.GetService(), Details: true, Header: call.Header, Body: body, Lease: lease,
-		})
+	req.Payload = nil // the garbage collector can have the tables while the upstream works
+	call, start := CallFrom(ctx), time.Now()
+	answer, err := s.upstream.Execute(ctx, &azureml.Request{
+		Workspace: req.GetWorkspace(), Service: req.GetService(), Details: true, Header: call.Header, Body: body, Lease: lease,
 	})
+	asked(call, start, answer, err)
 	if err != nil {
 		return nil, FailureOf(err)
 	}

@@ -188,9 +188,11 @@ func TestAnswersThatAreNoTable(t *testing.T) {
 // Errors of the exchange itself reach the caller as what they are, and the call notes what the upstream said.
 func TestExecuteFails(t *testing.T) {
 	up := newFake(t, 503, map[string]string{"X-Ms-Request-Id": "up-1", "Retry-After": "7"}, `{"error":{"code":"ServiceUnavailable","message":"M","details":[{"code":"RequestThrottled","message":"m"}]}}`)
-	for name, req := range map[string]*v1.ExecuteRequest{"json": inJSON("{}"), "tables": inTables(&v1.ScoringInput{})} {
+	for name, req := range map[string]func() *v1.ExecuteRequest{
+		"json": func() *v1.ExecuteRequest { return inJSON("{}") }, "tables": func() *v1.ExecuteRequest { return inTables(&v1.ScoringInput{}) },
+	} {
 		ctx, call := calling(t)
-		answer, err := up.Execute(ctx, req)
+		answer, err := up.Execute(ctx, req())
 		if f := wantFailure(t, answer, err); f.GRPCStatus().Code() != codes.ResourceExhausted || f.HTTP != 503 {
 			t.Errorf("%s: %s, %d", name, f.Code(), f.HTTP)
 		}
@@ -199,7 +201,7 @@ func TestExecuteFails(t *testing.T) {
 		}
 		cancelled, cancel := context.WithCancel(ctx)
 		cancel()
-		answer, err = up.Execute(cancelled, req)
+		answer, err = up.Execute(cancelled, req())
 		f := wantFailure(t, answer, err)
 		if f.GRPCStatus().Code() != codes.Canceled || !errors.Is(f, context.Canceled) {
 			t.Errorf("%s: cancelled, it ends with %v", name, f)

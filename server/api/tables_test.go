@@ -189,3 +189,13 @@ func TestGetServiceSchemaFails(t *testing.T) {
 	}
 	wantText(t, "the document", string(answer.GetSwaggerJson()), "{garbage}")
 }
+
+// A call lets go of its tables once they are written, so that they do not stay while the upstream works.
+func TestTablesAreLetGo(t *testing.T) {
+	up := newFake(t, 200, nil, okAnswer)
+	req := inTables(&v1.ScoringInput{Inputs: map[string]*v1.Table{"in": {RowCount: 1, Columns: []*v1.Column{{Name: "c", Values: &v1.Column_Bools{Bools: &v1.Bools{Values: []bool{true}}}}}}}})
+	ctx, _ := calling(t)
+	if _, err := up.Execute(ctx, req); err != nil || req.GetPayload() != nil {
+		t.Errorf("%v; payload %v", err, req.GetPayload())
+	}
+}
