@@ -2,11 +2,16 @@ package server
 
 import (
 	"bytes"
+	"context"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -204,6 +209,41 @@ func TestLoanEndsOnce(t *testing.T) {
 		end(c, c.lend(lease))
 		if pool.Lent() != 0 || len(c.conn.loans) != 0 {
 			t.Errorf("%s: %d bytes are lent, the connection holds %d loans", name, pool.Lent(), len(c.conn.loans))
+		}
+	}
+}
+
+// An answer that the transport will not write is not waited for: its call had ended with an error, or its stream was over
+// when it was queued. Any other is the transport's until it is written.
+func TestLoansOfCallsThatEnded(t *testing.T) {
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, tc := range map[string]struct {
+		ctx  context.Context
+		what stats.RPCStats
+		lent bool
+	}{
+		"ended well":              {t.Context(), &stats.End{}, true},
+		"ended with an error":     {t.Context(), &stats.End{Error: status.Error(codes.Canceled, "given up")}, false},
+		"queued":                  {t.Context(), &stats.OutPayload{}, true},
+		"queued behind its end":   {over, &stats.OutPayload{}, false},
+		"another event, given up": {over, &stats.OutHeader{}, true},
+	} {
+		pool := memory.NewPool(1 << 20)
+		lease, err := pool.Lend(5000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &rpc{conn: &grpcConn{}, method: "/m"}
+		l := c.lend(lease)
+		a := &accessLog{log: slog.New(slog.DiscardHandler), metrics: newMetrics(nil)}
+		a.HandleRPC(context.WithValue(tc.ctx, rpcKey{}, c), tc.what)
+		if (pool.Lent() > 0) != tc.lent {
+			t.Errorf("%s: %d bytes are lent", name, pool.Lent())
+		}
+		l.Put(nil)
+		if pool.Lent() != 0 {
+			t.Errorf("%s: %d bytes are lent in the end", name, pool.Lent())
 		}
 	}
 }
