@@ -17,8 +17,8 @@
 //
 // The front door (door.go, rest.go, body.go) decides by a table of its own which paths, verbs and query parameters exist,
 // reads the body whole and hands on a request in canonical form. The generated mux then does what it was generated for:
-// it fills the contract's messages and finds the method. It calls chained, which runs the same interceptors that native
-// gRPC runs (chain.go), so no policy can hold on one surface only. Scoring calls that are written as the guides have it
+// it fills the contract's messages and finds the method. It calls chained, whose methods stand behind the same interceptors
+// that native gRPC runs (chain.go), so no policy can hold on one surface only. Scoring calls that are written as the guides have it
 // pass the mux by (short.go) and join at chained; every story is told over both routes.
 //
 // Bytes are passed, not parsed: a REST body becomes ExecuteRequest.json and goes upstream as it came, and so does the
@@ -51,11 +51,12 @@
 //	store      what must survive or be shared: buckets, a queue and notices; knows bytes only
 //	emulator   an AzureML to run against, with a blob endpoint (emulator/blob); knows nothing of amlgate
 //	redact     takes secrets out of texts
+//	logline    writes log lines, secrets taken out
 //
 // box.go puts emulator and blob endpoint on listeners of their own, for a service without an upstream and for the command
 // "amlgate emulator".
 //
-// Imports only fall: cmd/amlgate -> server -> api -> jobs -> store, azureml -> memory, redact. A test holds them to it.
+// Imports only fall: cmd/amlgate -> server -> api -> jobs -> store, azureml -> logline, memory, redact. A test holds them to it.
 //
 // # Where this leaves the first design
 //
