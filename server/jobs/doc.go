@@ -8,7 +8,7 @@
 // A record is written when something changed, by compare-and-set, and never otherwise (record.go, write.go). Every
 // replica hears all records from the store and keeps them in an index (index.go), which lists are read from and watchers
 // told from. The store's revision of a change is what cursors are made of, so that they hold on any replica and after a
-// restart.
+// restart. However many writes come at once, a bounded number is under way, and the others wait for their turn (turns.go).
 //
 // # Starting at most once
 //

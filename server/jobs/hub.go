@@ -102,8 +102,8 @@ type Hub struct {
 	log      *slog.Logger
 	owners   owners
 	store    *store.Store
-	journal  *store.Bucket
-	requests *store.Bucket
+	journal  *turns
+	requests *turns
 	names    names
 	epoch    epoch
 	instance string // this process, among those that share the store
@@ -140,7 +140,7 @@ func NewHub(st *store.Store, up Upstream, cfg Config, log *slog.Logger) (*Hub, e
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &Hub{
 		cfg: cfg, upstream: up, log: log, owners: owners{st.Secret()},
-		store: st, journal: st.Jobs(), requests: st.Requests(), names: names{up.Name + "."},
+		store: st, journal: newTurns(st.Jobs()), requests: newTurns(st.Requests()), names: names{up.Name + "."},
 		epoch: epoch(st.Epoch(st.Jobs())).of(up.Name), instance: newInstance(), alone: st.Alone(),
 		ctx: ctx, cancel: cancel, loaded: make(chan struct{}), wake: make(chan struct{}, 1),
 		index: newIndex(), feeds: map[Key]*feed{}, proofs: map[proof]time.Time{}, interest: map[Key]time.Time{}, perOwner: map[Owner]int{},

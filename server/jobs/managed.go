@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"time"
@@ -182,13 +181,13 @@ func (h *Hub) pollManaged(key Key, d store.Delivery) {
 	case h.ctx.Err() != nil:
 	case err == nil:
 		h.seenJob(key, job)
-		if err := h.observe(h.ctx, job); err != nil {
+		if err := h.observe(h.ctx, keepFor, job); err != nil {
 			h.doubt(key, "the journal does not answer since ")
 		} else if job.State.Ended() {
 			d.Done()
 		}
 	case errors.Is(err, ErrGone):
-		if h.forget(h.ctx, key) == nil {
+		if h.forget(h.ctx, keepFor, key) == nil {
 			d.Done()
 		}
 	default:
@@ -245,12 +244,4 @@ func (h *Hub) doubt(key Key, why string) {
 	if tell {
 		h.say(topicSeen, notice{Job: h.names.of(key), Stale: why})
 	}
-}
-
-// observeFor is how long a call waits for what it saw upstream to be written down.
-const observeFor = 2 * time.Second
-
-// brief is a context for such a write, whatever becomes of the call.
-func brief(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), observeFor)
 }

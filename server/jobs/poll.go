@@ -149,7 +149,7 @@ func (h *Hub) polled(f *feed, w *Watch, job Job, err error) time.Duration {
 		h.prove(f.key, w.owner)
 		h.mu.Unlock()
 		h.seenJob(f.key, job)
-		if err := h.observe(h.ctx, job); err != nil {
+		if err := h.observe(h.ctx, keepFor, job); err != nil {
 			h.doubt(f.key, "the journal does not answer since ")
 		}
 		h.mu.Lock()
@@ -165,7 +165,7 @@ func (h *Hub) polled(f *feed, w *Watch, job Job, err error) time.Duration {
 		f.deny(w.owner)
 		return max(h.cfg.PollMin/10, time.Millisecond) // with another's credential, if there is one
 	case errors.Is(err, ErrGone):
-		if err := h.forget(h.ctx, f.key); err != nil {
+		if err := h.forget(h.ctx, keepFor, f.key); err != nil {
 			h.log.Warn("a removed job stays in the journal for now", "error", err)
 		}
 		h.mu.Lock()
@@ -226,9 +226,7 @@ func (h *Hub) expire() {
 	}
 	h.mu.Unlock()
 	for _, key := range live {
-		ctx, cancel := brief(h.ctx)
-		err := h.update(ctx, key, func(_ *record, found bool) bool { return found })
-		cancel()
+		err := h.update(h.ctx, observeFor, key, func(_ *record, found bool) bool { return found })
 		if err != nil {
 			h.log.Warn("a running job's record was not written again", "error", err)
 		}

@@ -86,13 +86,14 @@ func (h *Hub) question(ctx context.Context, key Key, owner Owner, header http.He
 		if err != nil {
 			return nil, err
 		}
-		own, cancel := brief(ctx)
-		defer cancel()
-		if err := h.observe(own, job); err != nil && h.State(key) == 0 {
-			// Nothing is known of the job that a watch could begin with. The time that ran out, if it did, is ours and not
-			// the caller's.
-			return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		// Its turn may be far off, and callers wait for it as long as they like.
+		err = h.observe(h.ctx, observeFor, job)
+		switch {
+		case err == nil || h.State(key) != 0:
+			return nil, nil
+		case h.ctx.Err() != nil:
+			return nil, ErrDraining
 		}
-		return nil, nil
+		return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err) // nothing is known that a watch could begin with
 	})
 }

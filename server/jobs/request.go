@@ -65,14 +65,14 @@ func (h *Hub) Once(ctx context.Context, req Request, do func(ctx context.Context
 		given, undo, err := do(ctx, key, again)
 		settle := context.WithoutCancel(ctx)
 		if err != nil {
-			if freed := h.requests.Delete(settle, key, revision); freed != nil && !errors.Is(freed, store.ErrConflict) {
+			if freed := h.requests.Delete(settle, keepFor, key, revision); freed != nil && !errors.Is(freed, store.ErrConflict) {
 				h.log.Warn("a request id stays taken for now", "error", freed)
 			}
 			return "", err
 		}
 		done := mine
 		done.By, done.Done, done.Answer = "", true, given
-		_, err = h.requests.Update(settle, key, encodeClaim(done), revision)
+		_, err = h.requests.Update(settle, keepFor, key, encodeClaim(done), revision)
 		if !errors.Is(err, store.ErrConflict) {
 			if err != nil {
 				// The next call with this id finds the work done, as after a crash.
@@ -103,7 +103,7 @@ func (h *Hub) claim(ctx context.Context, key string, mine claim) (revision uint6
 	var waiting time.Time
 	var waited uint64 // the revision waited for
 	for {
-		revision, err = h.requests.Create(ctx, key, encodeClaim(mine))
+		revision, err = h.requests.Create(ctx, keepFor, key, encodeClaim(mine))
 		if !errors.Is(err, store.ErrConflict) {
 			return revision, false, nil, err
 		}
@@ -126,7 +126,7 @@ func (h *Hub) claim(ctx context.Context, key string, mine claim) (revision uint6
 		}
 		// One of this process' own is no longer worked on, since its lock is held here.
 		if theirs.By == h.instance || h.alone || time.Since(waiting) >= claimFor {
-			revision, err := h.requests.Update(ctx, key, encodeClaim(mine), e.Revision)
+			revision, err := h.requests.Update(ctx, keepFor, key, encodeClaim(mine), e.Revision)
 			if !errors.Is(err, store.ErrConflict) {
 				return revision, true, nil, err
 			}
@@ -153,9 +153,7 @@ func (h *Hub) Submitted(ctx context.Context, request string) (Key, bool, error) 
 
 // Withdraw takes a job back that was kept and will not be answered to anybody.
 func (h *Hub) Withdraw(key Key) {
-	own, cancel := brief(h.ctx)
-	defer cancel()
-	if err := h.forget(own, key); err != nil {
+	if err := h.forget(context.WithoutCancel(h.ctx), observeFor, key); err != nil {
 		h.log.Warn("a job that nobody was told of stays in the journal", "error", err)
 	}
 }

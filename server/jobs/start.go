@@ -65,7 +65,7 @@ func (h *Hub) Start(ctx context.Context, key Key, header http.Header, request st
 			}
 		}
 		r.Start = start{Phase: asked, By: h.instance, At: time.Now(), Request: request}
-		err := h.write(ctx, key, &r, last)
+		err := h.write(ctx, keepFor, key, &r, last)
 		if errors.Is(err, store.ErrConflict) {
 			conflicts++
 			continue
@@ -123,7 +123,7 @@ func (h *Hub) sendStart(ctx context.Context, key Key, before start, request stri
 	// The caller may be gone; others need to know all the same.
 	settle := context.WithoutCancel(ctx)
 	empty := false
-	wrote := h.update(settle, key, func(r *record, found bool) bool {
+	wrote := h.update(settle, keepFor, key, func(r *record, found bool) bool {
 		if !found || r.Start.By != h.instance {
 			return false // removed, or another has taken over
 		}
@@ -132,7 +132,7 @@ func (h *Hub) sendStart(ctx context.Context, key Key, before start, request stri
 		return !empty
 	})
 	if wrote == nil && empty {
-		wrote = h.forget(settle, key)
+		wrote = h.forget(settle, keepFor, key)
 	}
 	if wrote != nil {
 		h.log.Warn("what became of a start was not written down; the upstream is asked before the next", "error", wrote)

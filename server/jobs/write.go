@@ -60,14 +60,14 @@ func (h *Hub) take(key Key, r *record, revision uint64, written time.Time) {
 
 // write makes one compare-and-set of a job's record and takes the outcome in. The error is store.ErrConflict where the
 // record is not the one at revision last any more; the index has the later one then.
-func (h *Hub) write(ctx context.Context, key Key, r *record, last uint64) error {
+func (h *Hub) write(ctx context.Context, patience time.Duration, key Key, r *record, last uint64) error {
 	name, value := h.names.of(key), r.encode(h.journal.MaxValue())
 	var revision uint64
 	var err error
 	if last == 0 {
-		revision, err = h.journal.Create(ctx, name, value)
+		revision, err = h.journal.Create(ctx, patience, name, value)
 	} else {
-		revision, err = h.journal.Update(ctx, name, value, last)
+		revision, err = h.journal.Update(ctx, patience, name, value, last)
 	}
 	if err != nil {
 		return h.refused(ctx, key, err)
@@ -104,13 +104,13 @@ func (h *Hub) refused(ctx context.Context, key Key, err error) error {
 
 // update changes a job's record by change, which is given a copy of what is there, an empty one with found false where
 // there is none, and returns whether to write it. It is called again after each conflict.
-func (h *Hub) update(ctx context.Context, key Key, change func(r *record, found bool) bool) error {
+func (h *Hub) update(ctx context.Context, patience time.Duration, key Key, change func(r *record, found bool) bool) error {
 	for range maxConflicts {
 		r, last := h.copy(key)
 		if !change(&r, last != 0) {
 			return nil
 		}
-		if err := h.write(ctx, key, &r, last); !errors.Is(err, store.ErrConflict) {
+		if err := h.write(ctx, patience, key, &r, last); !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 	}
@@ -150,7 +150,7 @@ func (r *record) changed(to Job) {
 // that it was asked for with, or empty. Errors are the store's.
 func (h *Hub) Keep(ctx context.Context, key Key, owner Owner, request string) error {
 	now := time.Now()
-	return h.update(ctx, key, func(r *record, found bool) bool {
+	return h.update(ctx, keepFor, key, func(r *record, found bool) bool {
 		if found && r.Owned && r.Owner == owner && r.Request == request && request != "" {
 			return false
 		}
@@ -164,8 +164,8 @@ func (h *Hub) Keep(ctx context.Context, key Key, owner Owner, request string) er
 
 // observe takes in what the upstream answered and writes it down if it tells anything new. A job that was not known is
 // adopted: whoever brings its state has proven access to it.
-func (h *Hub) observe(ctx context.Context, job Job) error {
-	return h.update(ctx, job.Key, func(r *record, found bool) bool {
+func (h *Hub) observe(ctx context.Context, patience time.Duration, job Job) error {
+	return h.update(ctx, patience, job.Key, func(r *record, found bool) bool {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		e := h.index.entries[job.Key]
@@ -210,13 +210,13 @@ func (h *Hub) news(e *entry, job *Job) bool {
 func (h *Hub) Observed(ctx context.Context, job Job) {
 	own, cancel := brief(ctx)
 	defer cancel()
-	if err := h.observe(own, job); err != nil {
+	if err := h.observe(own, observeFor, job); err != nil {
 		h.log.Warn("an observation was not written down", "error", err)
 	}
 }
 
 // forget removes a job's record.
-func (h *Hub) forget(ctx context.Context, key Key) error {
+func (h *Hub) forget(ctx context.Context, patience time.Duration, key Key) error {
 	for range maxConflicts {
 		h.mu.Lock()
 		e := h.index.entries[key]
@@ -232,7 +232,7 @@ func (h *Hub) forget(ctx context.Context, key Key) error {
 		if e == nil {
 			return nil
 		}
-		err := h.journal.Delete(ctx, h.names.of(key), last)
+		err := h.journal.Delete(ctx, patience, h.names.of(key), last)
 		if err == nil {
 			h.mu.Lock()
 			h.index.remove(key, last+1)
@@ -261,7 +261,7 @@ func (h *Hub) Gone(ctx context.Context, key Key, owner Owner) {
 	}
 	own, cancel := brief(ctx)
 	defer cancel()
-	if err := h.forget(own, key); err != nil {
+	if err := h.forget(own, observeFor, key); err != nil {
 		h.log.Warn("a removed job stays in the journal for now", "error", err)
 	}
 }
