@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -22,33 +23,38 @@ import (
 	v1 "github.com/amlgate/amlgate/gen/amlgate/v1"
 )
 
-// BenchmarkSubmit measures submits by 32 callers at a time, each on the disk before it is answered, with and without a
-// request id. The upstream is the embedded emulator.
+// BenchmarkSubmit measures submits by 32 and by 1,000 callers at a time, each on the disk before it is answered, with and
+// without a request id. The upstream is the embedded emulator.
 func BenchmarkSubmit(b *testing.B) {
-	for _, repeatable := range []bool{false, true} {
-		b.Run(fmt.Sprintf("32callers/request_id=%v", repeatable), func(b *testing.B) {
-			cfg := testConfig()
-			cfg.Store.Data = b.TempDir()
-			client := v1.NewJobServiceClient(dialBench(b, start(b, cfg).GRPCAddr(), 1)[0])
-			var n atomic.Int64
-			b.SetParallelism((32 + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0))
-			b.ResetTimer()
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					req := &v1.SubmitJobRequest{Workspace: "demo", Service: "feature-hashing", Payload: &v1.SubmitJobRequest_Json{
-						Json: []byte(`{"Input":{"ConnectionString":"UseDevelopmentStorage=true","RelativeLocation":"container/in.csv"},"Outputs":{},"GlobalParameters":{}}`)}}
-					if repeatable {
-						req.RequestId = fmt.Sprintf("00000000-0000-4000-8000-%012x", n.Add(1))
-					}
-					if _, err := client.SubmitJob(withKey(b.Context(), "demo-key"), req); err != nil {
-						b.Error(err)
-						return
-					}
-				}
-			})
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "submits/s")
-		})
+	for _, callers := range []int{32, 1000} {
+		for _, repeatable := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%dcallers/request_id=%v", callers, repeatable), func(b *testing.B) { benchmarkSubmit(b, callers, repeatable) })
+		}
 	}
+}
+
+func benchmarkSubmit(b *testing.B, callers int, repeatable bool) {
+	cfg := testConfig()
+	cfg.Store.Data = b.TempDir()
+	conns := dialBench(b, start(b, cfg).GRPCAddr(), (callers+99)/100)
+	var n, caller atomic.Int64
+	b.SetParallelism((callers + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0))
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		client := v1.NewJobServiceClient(conns[int(caller.Add(1))%len(conns)])
+		for pb.Next() {
+			req := &v1.SubmitJobRequest{Workspace: "demo", Service: "feature-hashing", Payload: &v1.SubmitJobRequest_Json{
+				Json: []byte(`{"Input":{"ConnectionString":"UseDevelopmentStorage=true","RelativeLocation":"container/in.csv"},"Outputs":{},"GlobalParameters":{}}`)}}
+			if repeatable {
+				req.RequestId = fmt.Sprintf("00000000-0000-4000-8000-%012x", n.Add(1))
+			}
+			if _, err := client.SubmitJob(withKey(b.Context(), "demo-key"), req); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "submits/s")
 }
 
 func dialBench(b *testing.B, addr string, n int) []*grpc.ClientConn {
@@ -76,7 +82,7 @@ func BenchmarkWatchers(b *testing.B) {
 				_, _ = w.Write([]byte(`{"StatusCode":"Running","Results":null,"Details":null,"CreatedAt":"2016-10-14T14:52:33.979Z","StartTime":"2016-10-14T14:52:34.979Z","EndTime":"0001-01-01T00:00:00+00:00"}`))
 			}))
 			b.Cleanup(up.Close)
-			pid, addr := serveApart(b, up.URL)
+			pid, addr := serveApart(b, up.URL, "")
 			for b.Loop() {
 				before := resident(b, pid)
 				all := dialBench(b, addr, conns)
@@ -107,7 +113,56 @@ func BenchmarkWatchers(b *testing.B) {
 	}
 }
 
-// TestServeApart is not a test: it is the server of BenchmarkWatchers.
+// BenchmarkOpening measures how long 10,000 watches take to open that come all at once, a hundred to a connection, each of
+// a job that the journal has not seen, and the server's CPU time for each. Every one is a write that must be on the disk.
+func BenchmarkOpening(b *testing.B) {
+	const watchers, conns = 10_000, 100
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"StatusCode":"Running","Results":null,"Details":null,"CreatedAt":"2016-10-14T14:52:33.979Z","StartTime":"2016-10-14T14:52:34.979Z","EndTime":"0001-01-01T00:00:00+00:00"}`))
+	}))
+	b.Cleanup(up.Close)
+	pid, addr := serveApart(b, up.URL, b.TempDir())
+	var spent time.Duration
+	var failed atomic.Int64
+	all := dialBench(b, addr, conns)
+	for n := 0; b.Loop(); n++ {
+		before := busy(b, pid)
+		ctx, stop := context.WithCancel(b.Context())
+		var open sync.WaitGroup
+		for i := range watchers {
+			open.Go(func() {
+				stream, err := v1.NewJobServiceClient(all[i%conns]).WatchJob(withKey(ctx, fmt.Sprint("k", i%50)), &v1.WatchJobRequest{Workspace: "w1", Service: "s1", JobId: fmt.Sprint("j", n, "-", i)})
+				if err == nil {
+					_, err = stream.Recv()
+				}
+				if err != nil {
+					failed.Add(1)
+				}
+			})
+		}
+		open.Wait()
+		spent += busy(b, pid) - before
+		stop()
+	}
+	b.ReportMetric(float64(spent.Microseconds())/float64(b.N*watchers), "CPU-us/watch")
+	b.ReportMetric(float64(failed.Load())/float64(b.N), "failed/op")
+}
+
+// busy is the CPU time that a process has had.
+func busy(b *testing.B, pid int) time.Duration {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		b.Skip("CPU time is read from /proc")
+	}
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// TestServeApart is not a test: it is the server of BenchmarkWatchers and BenchmarkOpening.
 func TestServeApart(t *testing.T) {
 	upstream := os.Getenv("AMLGATE_BENCH_UPSTREAM")
 	if upstream == "" {
@@ -115,17 +170,18 @@ func TestServeApart(t *testing.T) {
 	}
 	cfg := testConfig()
 	cfg.Upstream = upstream
+	cfg.Store.Data = os.Getenv("AMLGATE_BENCH_DATA")
 	cfg.Watch.PollMin, cfg.Watch.PollMax = 5*time.Second, 15*time.Second
 	srv := start(t, cfg)
 	fmt.Println("listening", srv.GRPCAddr())
 	_, _ = bufio.NewReader(os.Stdin).ReadString('\n') // until the benchmark is over
 }
 
-// serveApart starts a server as a process of its own.
-func serveApart(b *testing.B, upstream string) (pid int, addr string) {
+// serveApart starts a server as a process of its own, which keeps its state in a folder, or in memory where that is empty.
+func serveApart(b *testing.B, upstream, data string) (pid int, addr string) {
 	b.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestServeApart$", "-test.v")
-	cmd.Env = append(os.Environ(), "AMLGATE_BENCH_UPSTREAM="+upstream)
+	cmd.Env = append(os.Environ(), "AMLGATE_BENCH_UPSTREAM="+upstream, "AMLGATE_BENCH_DATA="+data)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		b.Fatal(err)

@@ -70,11 +70,11 @@ func TestWatchesWaitForTheJournal(t *testing.T) {
 // A watch that waits for its turn ends with its caller, with the server, and with a store that answers nobody.
 func TestWaitingForTheJournalEnds(t *testing.T) {
 	for _, tc := range []struct {
-		name string
-		took time.Duration // by each write before
-		wait time.Duration // of the caller
-		stop bool          // the server meanwhile
-		want error
+		name  string
+		took  time.Duration // by each write before
+		wait  time.Duration // of the caller
+		stop  bool          // the server meanwhile
+		want  error
 		after time.Duration
 	}{
 		{"with the caller", time.Second, 5 * time.Second, false, context.DeadlineExceeded, 5 * time.Second},
