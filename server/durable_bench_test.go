@@ -82,7 +82,7 @@ func BenchmarkWatchers(b *testing.B) {
 				_, _ = w.Write([]byte(`{"StatusCode":"Running","Results":null,"Details":null,"CreatedAt":"2016-10-14T14:52:33.979Z","StartTime":"2016-10-14T14:52:34.979Z","EndTime":"0001-01-01T00:00:00+00:00"}`))
 			}))
 			b.Cleanup(up.Close)
-			pid, addr := serveApart(b, up.URL, "")
+			pid, addr := serveApart(b, up.URL)
 			for b.Loop() {
 				before := resident(b, pid)
 				all := dialBench(b, addr, conns)
@@ -122,7 +122,7 @@ func BenchmarkOpening(b *testing.B) {
 		_, _ = w.Write([]byte(`{"StatusCode":"Running","Results":null,"Details":null,"CreatedAt":"2016-10-14T14:52:33.979Z","StartTime":"2016-10-14T14:52:34.979Z","EndTime":"0001-01-01T00:00:00+00:00"}`))
 	}))
 	b.Cleanup(up.Close)
-	pid, addr := serveApart(b, up.URL, b.TempDir())
+	pid, addr := serveApart(b, up.URL, "AMLGATE_BENCH_DATA="+b.TempDir())
 	var spent time.Duration
 	var failed atomic.Int64
 	all := dialBench(b, addr, conns)
@@ -162,7 +162,7 @@ func busy(b *testing.B, pid int) time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// TestServeApart is not a test: it is the server of BenchmarkWatchers and BenchmarkOpening.
+// TestServeApart is not a test: it is the server of benchmarks that measure it apart from their clients.
 func TestServeApart(t *testing.T) {
 	upstream := os.Getenv("AMLGATE_BENCH_UPSTREAM")
 	if upstream == "" {
@@ -172,16 +172,21 @@ func TestServeApart(t *testing.T) {
 	cfg.Upstream = upstream
 	cfg.Store.Data = os.Getenv("AMLGATE_BENCH_DATA")
 	cfg.Watch.PollMin, cfg.Watch.PollMax = 5*time.Second, 15*time.Second
+	if os.Getenv("AMLGATE_BENCH_TOLD") != "" {
+		cfg.Watch.PollMin, cfg.Watch.PollMax = time.Hour, time.Hour
+	}
+	cfg.Metrics = os.Getenv("AMLGATE_BENCH_METRICS")
 	srv := start(t, cfg)
 	fmt.Println("listening", srv.GRPCAddr())
 	_, _ = bufio.NewReader(os.Stdin).ReadString('\n') // until the benchmark is over
 }
 
-// serveApart starts a server as a process of its own, which keeps its state in a folder, or in memory where that is empty.
-func serveApart(b *testing.B, upstream, data string) (pid int, addr string) {
+// serveApart starts a server as a process of its own: where AMLGATE_BENCH_DATA is in its environment, on that folder; where
+// AMLGATE_BENCH_TOLD is, one that asks about a job only when it is told to.
+func serveApart(b *testing.B, upstream string, env ...string) (pid int, addr string) {
 	b.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestServeApart$", "-test.v")
-	cmd.Env = append(os.Environ(), "AMLGATE_BENCH_UPSTREAM="+upstream, "AMLGATE_BENCH_DATA="+data)
+	cmd.Env = append(append(os.Environ(), "AMLGATE_BENCH_UPSTREAM="+upstream), env...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		b.Fatal(err)
