@@ -8,11 +8,16 @@ import (
 // keepChanges is how many of a job's changes are kept for watchers that are behind. A job has three or four.
 const keepChanges = 16
 
-// change is one observed change, its number, and that of the job's change before it.
+// change is one observed change, its number, and that of the job's change before it. All who are told share it.
 type change struct {
 	revision, prev uint64
-	job            *Job // shared by all who are told; never changed
+	job            *Job // never changed
+	cursor         string
 	memo           *Memo
+}
+
+func (h *Hub) change(revision, prev uint64, job *Job) change {
+	return change{revision, prev, job, h.epoch.cursor(job.Key, revision), &Memo{}}
 }
 
 // feed is a job that is watched. The hub's lock guards it, except for the channel.
@@ -90,7 +95,7 @@ func (f *feed) pick() *Watch {
 func (h *Hub) newFeed(e *entry) *feed {
 	job := e.job()
 	f := &feed{
-		key: e.Job.Key, watches: map[*Watch]struct{}{}, changes: []change{{e.change(), e.Prev, &job, &Memo{}}},
+		key: e.Job.Key, watches: map[*Watch]struct{}{}, changes: []change{h.change(e.change(), e.Prev, &job)},
 		changed: make(chan struct{}), stale: e.stale, interval: h.cfg.PollMin, place: -1,
 	}
 	h.feeds[f.key] = f
@@ -119,7 +124,7 @@ func (h *Hub) recall(ctx context.Context, f *feed, seen uint64) {
 		}
 		h.mu.Lock()
 		if f.changes[0].revision == first.revision {
-			f.changes = append([]change{{first.prev, r.Prev, &r.Job, &Memo{}}}, f.changes...)
+			f.changes = append([]change{h.change(first.prev, r.Prev, &r.Job)}, f.changes...)
 		}
 		h.mu.Unlock()
 	}

@@ -253,6 +253,9 @@ func (h *Hub) Drain() {
 		h.stopped = true
 		close(h.draining)
 		h.cancel()
+		for _, f := range h.feeds {
+			f.wake()
+		}
 	}
 	h.mu.Unlock()
 	h.work.Wait()

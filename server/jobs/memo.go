@@ -11,7 +11,7 @@ type Memo struct {
 }
 
 // Forms is how many different things an event can be turned into.
-const Forms = 3
+const Forms = 4
 
 // Get returns the event's form of a kind, made by the first who asks. What it returns is shared and must not be changed.
 // Without a memo, on nil, it is made each time.

@@ -52,8 +52,9 @@ type Watch struct {
 	asked  bool                       // one was answered since the last sign of life, without a proof
 
 	expires time.Time
-	beatAt  time.Time   // of the next heartbeat
-	timer   *time.Timer // for the sooner of the two
+	beatAt  time.Time // of the next heartbeat
+	timer   *time.Timer
+	rings   time.Time // when the timer does, at the sooner of the two or before; zero while it is not set
 }
 
 // margin is how long before a caller's deadline a watch ends, so that the caller still gets its cursor.
@@ -92,7 +93,8 @@ func (h *Hub) Watch(ctx context.Context, key Key, header http.Header, cursor str
 		}
 	}
 	w.beatAt = time.Now().Add(jitter(h.cfg.Heartbeat, 0.1))
-	w.timer = time.NewTimer(time.Hour)
+	w.rings = w.sooner()
+	w.timer = time.NewTimer(time.Until(w.rings))
 	return w, nil
 }
 
@@ -166,7 +168,7 @@ func (w *Watch) Next(ctx context.Context) (Event, error) {
 		w.hub.mu.Lock()
 		proven := w.hub.proven(w.feed.key, w.owner)
 		event, ok := w.ready(proven)
-		changed, draining := w.feed.changed, w.hub.draining
+		changed := w.feed.changed
 		w.hub.mu.Unlock()
 		if ok {
 			w.beatAt = time.Now().Add(jitter(w.hub.cfg.Heartbeat, 0.1))
@@ -176,7 +178,7 @@ func (w *Watch) Next(ctx context.Context) (Event, error) {
 			// Ask again with the watcher's own credential; what else than a denial comes back, the heartbeats tell.
 			w.asking = w.hub.question(ctx, w.feed.key, w.owner, w.header)
 		}
-		w.timer.Reset(min(time.Until(w.expires), time.Until(w.beatAt)))
+		w.ring()
 		select {
 		case a := <-w.asking:
 			w.asking, w.asked = nil, a.Err != nil
@@ -186,8 +188,8 @@ func (w *Watch) Next(ctx context.Context) (Event, error) {
 				w.hub.mu.Unlock()
 			}
 		case <-changed:
-		case <-draining:
 		case now := <-w.timer.C:
+			w.rings = time.Time{}
 			if !now.Before(w.beatAt) && now.Before(w.expires) {
 				w.asked = false
 				w.beatAt = now.Add(jitter(w.hub.cfg.Heartbeat, 0.1))
@@ -196,6 +198,22 @@ func (w *Watch) Next(ctx context.Context) (Event, error) {
 		case <-ctx.Done():
 			return Event{}, ctx.Err()
 		}
+	}
+}
+
+// sooner is when the watch has something to do of itself.
+func (w *Watch) sooner() time.Time {
+	if w.expires.Before(w.beatAt) {
+		return w.expires
+	}
+	return w.beatAt
+}
+
+// ring sets the timer. One that rings too early is left alone: each change puts off the next heartbeat.
+func (w *Watch) ring() {
+	if at := w.sooner(); w.rings.IsZero() || at.Before(w.rings) {
+		w.rings = at
+		w.timer.Reset(time.Until(at))
 	}
 }
 
@@ -215,14 +233,11 @@ func (w *Watch) ready(proven bool) (Event, bool) {
 		if skipped {
 			memo = nil
 		}
-		return Event{Cursor: w.hub.epoch.cursor(f.key, next.revision), Job: next.job, Memo: memo, Skipped: skipped}, true
-	}
-	select {
-	case <-w.hub.draining:
-		return w.end(EndDraining, "this server is stopping; come back with the cursor"), true
-	default:
+		return Event{Cursor: next.cursor, Job: next.job, Memo: memo, Skipped: skipped}, true
 	}
 	switch {
+	case w.hub.stopped:
+		return w.end(EndDraining, "this server is stopping; come back with the cursor"), true
 	case f.ended != 0 && !(pending && f.ended == EndTerminal):
 		return w.end(f.ended, f.message), true
 	case !time.Now().Before(w.expires):

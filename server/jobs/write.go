@@ -50,7 +50,7 @@ func (h *Hub) take(key Key, r *record, revision uint64, written time.Time) {
 	}
 	if c := e.change(); c > f.latest().revision && e.Job.State != 0 {
 		job := e.job()
-		f.add(change{c, e.Prev, &job, &Memo{}})
+		f.add(h.change(c, e.Prev, &job))
 		h.settle(f)
 	}
 	if before != accepted && e.Start.Phase == accepted {
