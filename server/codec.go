@@ -192,6 +192,9 @@ const leastLoan = 4 << 10
 func (c *codec) Marshal(v any) (mem.BufferSlice, error) {
 	out, ok := v.(*outgoing)
 	if !ok {
+		if event, ok := v.(*api.Shared); ok {
+			return c.event(event)
+		}
 		return c.CodecV2.Marshal(v)
 	}
 	answer, ok := out.msg.GetPayload().(*v1.ExecuteResponse_Json)
@@ -205,6 +208,20 @@ func (c *codec) Marshal(v any) (mem.BufferSlice, error) {
 		return mem.BufferSlice{mem.SliceBuffer(head), mem.SliceBuffer(answer.Json)}, nil
 	}
 	return mem.BufferSlice{mem.SliceBuffer(head), mem.NewBuffer(&answer.Json, out.rpc.lend(out.lease))}, nil
+}
+
+// event writes an event, once for all who are told it: its bytes are never changed, and nobody has to give them back.
+func (c *codec) event(e *api.Shared) (mem.BufferSlice, error) {
+	wire, _ := e.Memo.Get(api.FormWire, func() any {
+		b, err := protobuf.Marshal(e.WatchJobResponse)
+		return written{mem.SliceBuffer(b), err}
+	}).(written)
+	return mem.BufferSlice{wire.data}, wire.err
+}
+
+type written struct {
+	data mem.Buffer
+	err  error
 }
 
 // loan is an answer's buffer in grpc-go's hands, which gives it back when it was written, but forgets it where a call was

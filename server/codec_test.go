@@ -16,6 +16,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	v1 "github.com/amlgate/amlgate/gen/amlgate/v1"
+	"github.com/amlgate/amlgate/server/api"
+	"github.com/amlgate/amlgate/server/jobs"
 	"github.com/amlgate/amlgate/server/memory"
 )
 
@@ -244,6 +246,31 @@ func TestLoansOfCallsThatEnded(t *testing.T) {
 		l.Put(nil)
 		if pool.Lent() != 0 {
 			t.Errorf("%s: %d bytes are lent in the end", name, pool.Lent())
+		}
+	}
+}
+
+// An event is encoded once for all who are told it, as the standard codec does.
+func TestEventsAreEncodedOnce(t *testing.T) {
+	c := newCodec(memory.NewPool(1<<20), 1<<20)
+	msg := &v1.WatchJobResponse{Cursor: "c1", Event: &v1.WatchJobResponse_Job{Job: &v1.Job{JobId: "j1"}}}
+	want, err := proto.Marshal(msg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, memo := range []*jobs.Memo{nil, {}} {
+		event := &api.Shared{WatchJobResponse: msg, Memo: memo}
+		var bytes [2][]byte
+		for i := range bytes {
+			data, err := c.Marshal(event)
+			if err != nil || len(data) != 1 || string(data[0].ReadOnlyData()) != string(want) {
+				t.Fatalf("%v, %v; want %q", data, err, want)
+			}
+			bytes[i] = data[0].ReadOnlyData()
+			data.Free()
+		}
+		if once := &bytes[0][0] == &bytes[1][0]; once != (memo != nil) {
+			t.Errorf("encoded once: %v, with a memo: %v", once, memo != nil)
 		}
 	}
 }

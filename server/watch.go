@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -14,7 +15,6 @@ import (
 
 	v1 "github.com/amlgate/amlgate/gen/amlgate/v1"
 	"github.com/amlgate/amlgate/server/api"
-	"github.com/amlgate/amlgate/server/jobs"
 )
 
 // stallTimeout is how long one write to a watcher may take before the connection is given up: a watcher costs little
@@ -93,11 +93,18 @@ func (s *restStream) Context() context.Context { return s.ctx }
 // SetHeader has nothing to do: what is told over REST stands in the Call.
 func (s *restStream) SetHeader(metadata.MD) error { return nil }
 
-// Send writes one event and flushes it.
-func (s *restStream) Send(msg *v1.WatchJobResponse) error { return s.SendShared(msg, nil) }
+// Send is not used: events come as messages that are shared.
+func (s *restStream) Send(msg *v1.WatchJobResponse) error {
+	return s.SendMsg(&api.Shared{WatchJobResponse: msg})
+}
 
-// SendShared is Send for an event that others are told too.
-func (s *restStream) SendShared(msg *v1.WatchJobResponse, memo *jobs.Memo) error {
+// SendMsg writes one event and flushes it.
+func (s *restStream) SendMsg(event any) error {
+	shared, ok := event.(*api.Shared)
+	if !ok {
+		return fmt.Errorf("a watch does not send %T", event)
+	}
+	msg := shared.WatchJobResponse
 	if !s.begun && !s.begin(msg) {
 		return nil
 	}
@@ -108,7 +115,7 @@ func (s *restStream) SendShared(msg *v1.WatchJobResponse, memo *jobs.Memo) error
 	if s.events {
 		form, write = api.FormEvent, asEvent
 	}
-	text, _ := memo.Get(form, func() any { return write(msg) }).([]byte)
+	text, _ := shared.Memo.Get(form, func() any { return write(msg) }).([]byte)
 	_ = s.control.SetWriteDeadline(time.Now().Add(stallTimeout))
 	if _, err := s.w.Write(text); err != nil {
 		return errors.Join(context.Canceled, err)

@@ -45,20 +45,19 @@ const (
 	formMessage = iota
 	FormEvent   // server-sent
 	FormLine    // of JSON
+	FormWire    // Protobuf
 )
 
-// Sharing is a stream that can send what was made of an event for another watcher.
-type Sharing interface {
-	SendShared(msg *v1.WatchJobResponse, memo *jobs.Memo) error
+// Shared is a message that is sent to many watchers, and what was made of it for one of them.
+type Shared struct {
+	*v1.WatchJobResponse
+	Memo *jobs.Memo
 }
 
-// send sends an event. Its message is shared by all who are told the same, and not changed any more.
+// send sends an event as a Shared, which is not changed any more: listeners know what to do with it.
 func send(stream grpc.ServerStreamingServer[v1.WatchJobResponse], e jobs.Event) error {
-	msg, _ := e.Memo.Get(formMessage, func() any { return eventMessage(e) }).(*v1.WatchJobResponse)
-	if sharing, ok := stream.(Sharing); ok {
-		return sharing.SendShared(msg, e.Memo)
-	}
-	return stream.Send(msg)
+	shared, _ := e.Memo.Get(formMessage, func() any { return &Shared{eventMessage(e), e.Memo} }).(*Shared)
+	return stream.SendMsg(shared)
 }
 
 // credential is what of a watcher's header its job is read with: the key, and the id by which the upstream's log can be
