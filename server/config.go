@@ -21,7 +21,7 @@ type Config struct {
 	Metrics  string `name:"metrics" placeholder:"ADDR" help:"Where /metrics answers Prometheus, for example 127.0.0.1:9100; on loopback /debug/pprof/ too. None by default."`
 	Upstream string `name:"upstream" placeholder:"URL" help:"AzureML's base URL, for example https://ussouthcentral.services.azureml.net. None: an embedded emulator."`
 
-	UpstreamKeyFile string `name:"upstream-key-file" placeholder:"FILE" help:"File with the server's own key for the upstream: managed mode, in which callers show the key of --caller-key-file instead. Read at the start."`
+	UpstreamKeyFile string `name:"upstream-key-file" placeholder:"FILE" help:"File with the server's own key for the upstream: managed mode, in which callers show the key of --caller-key-file instead. Both files are read again when they change; a key that is good counts until the next that is."`
 	CallerKeyFile   string `name:"caller-key-file" placeholder:"FILE" help:"File with the key that callers show in managed mode, as a Bearer, in Ocp-Apim-Subscription-Key or as subscription-key in the query."`
 
 	Blob            string   `name:"blob" default:"127.0.0.1:10000" placeholder:"ADDR" help:"Where the embedded emulator's blob endpoint listens."`

@@ -13,7 +13,7 @@
 // in JetStream: inside this process, in memory or in a folder, or in a cluster that replicas share.
 //
 // In managed mode (managed.go) the gate, a link of the chain, checks the caller's key and takes it off; azureml.Client puts
-// the server's own in its place.
+// the server's own in its place. Both keys lie in files, which are read again when they change (keyfile.go).
 //
 // The front door (door.go, rest.go, body.go) decides by a table of its own which paths, verbs and query parameters exist,
 // reads the body whole and hands on a request in canonical form. The generated mux then does what it was generated for:

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -263,6 +264,35 @@ func TestManagedKeys(t *testing.T) {
 	defer mu.Unlock()
 	if len(seen) != 1 || seen["Bearer up-key"] == 0 {
 		t.Errorf("the upstream was shown %v", seen)
+	}
+}
+
+// Both keys can be replaced while the server runs.
+func TestManagedKeysAreReplaced(t *testing.T) {
+	up := newFakeJobs(t)
+	up.set("j1", "Running")
+	var shown atomic.Value
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		shown.Store(r.Header.Get("Authorization"))
+		up.serve(w, r)
+	}))
+	defer front.Close()
+	cfg := managedConfig(t, front.URL)
+	client := v1.NewJobServiceClient(dial(t, start(t, cfg)))
+	get := func(key string) error {
+		_, err := client.GetJob(withKey(t.Context(), key), &v1.GetJobRequest{Workspace: "w1", Service: "s1", JobId: "j1"})
+		return err
+	}
+	if err := get("caller-key"); err != nil || shown.Load() != "Bearer up-key" {
+		t.Errorf("%v, the upstream was shown %v", err, shown.Load())
+	}
+	_ = os.WriteFile(cfg.UpstreamKeyFile, []byte("up-key2\n"), 0o600)
+	_ = os.WriteFile(cfg.CallerKeyFile, []byte("caller-key2\n"), 0o600)
+	for get("caller-key2") != nil || shown.Load() != "Bearer up-key2" {
+		continue // until a second is over
+	}
+	if err := get("caller-key"); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("the key from before: %v", err)
 	}
 }
 

@@ -1,15 +1,13 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
-	"fmt"
+	"log/slog"
 	"net/http"
-	"os"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -19,41 +17,25 @@ import (
 
 // In managed mode callers show a key of this service's, and the upstream's own is known to the service alone.
 
-// maxKey is the longest key taken from a file, in bytes; AzureML's have some 90.
-const maxKey = 4 << 10
-
-// readKey reads a key from a file: its text without blanks at either end.
-func readKey(flag, file string) (string, error) {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", flag, err)
-	}
-	b = bytes.TrimSpace(b)
-	if len(b) == 0 || len(b) > maxKey || bytes.ContainsFunc(b, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", fmt.Errorf("%s %s: one key is wanted, of at most %d printable characters without blanks", flag, file, maxKey)
-	}
-	return string(b), nil
-}
-
 // gate lets callers in by their key; nil lets everybody in, and the upstream decides.
-type gate struct{ key [sha256.Size]byte }
+type gate struct{ key *keyFile }
 
 // openGate reads both keys of managed mode; without their flags there is no gate.
-func openGate(cfg *Config) (g *gate, upstreamKey string, err error) {
+func openGate(cfg *Config, log *slog.Logger) (g *gate, upstreamKey *keyFile, err error) {
 	if cfg.UpstreamKeyFile == "" && cfg.CallerKeyFile == "" {
-		return nil, "", nil
+		return nil, nil, nil
 	}
 	if cfg.UpstreamKeyFile == "" || cfg.CallerKeyFile == "" {
-		return nil, "", errors.New("--upstream-key-file and --caller-key-file go together; one is missing")
+		return nil, nil, errors.New("--upstream-key-file and --caller-key-file go together; one is missing")
 	}
-	if upstreamKey, err = readKey("--upstream-key-file", cfg.UpstreamKeyFile); err != nil {
-		return nil, "", err
+	if upstreamKey, err = openKeyFile("--upstream-key-file", cfg.UpstreamKeyFile, log); err != nil {
+		return nil, nil, err
 	}
-	callerKey, err := readKey("--caller-key-file", cfg.CallerKeyFile)
+	callerKey, err := openKeyFile("--caller-key-file", cfg.CallerKeyFile, log)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
-	return &gate{sha256.Sum256([]byte(callerKey))}, upstreamKey, nil
+	return &gate{callerKey}, upstreamKey, nil
 }
 
 // check lets a call in, and takes its keys off: none of them is the upstream's.
@@ -80,7 +62,7 @@ func (g *gate) check(call *api.Call) *api.Failure {
 			return api.Refuse(api.InvalidHeader, "subscription-key", "given in several places, and not the same; give one")
 		}
 	}
-	if subtle.ConstantTimeCompare(first[:], g.key[:]) != 1 {
+	if own := sha256.Sum256([]byte(g.key.get())); subtle.ConstantTimeCompare(first[:], own[:]) != 1 {
 		return api.Refuse(api.KeyInvalid, "", "the key is not one of this service's")
 	}
 	return nil

@@ -146,13 +146,16 @@ func (s *Server) connect() (err error) {
 		}
 		base = s.box.URL()
 	}
-	gate, key, err := openGate(&s.cfg)
+	gate, key, err := openGate(&s.cfg, s.log)
 	if err != nil {
 		return err
 	}
 	s.gate = gate
-	s.upstream, err = azureml.NewClient(azureml.Options{BaseURL: base, Key: key, Timeout: s.cfg.UpstreamTimeout, MaxAnswer: int64(s.cfg.MaxAnswer), Buffers: s.buffers})
-	if err != nil {
+	options := azureml.Options{BaseURL: base, Timeout: s.cfg.UpstreamTimeout, MaxAnswer: int64(s.cfg.MaxAnswer), Buffers: s.buffers}
+	if key != nil {
+		options.Key = key.get
+	}
+	if s.upstream, err = azureml.NewClient(options); err != nil {
 		return fmt.Errorf("--%w", err)
 	}
 	return nil

@@ -20,8 +20,9 @@ type Options struct {
 	// BaseURL is what stands before /workspaces, for example "https://ussouthcentral.services.azureml.net".
 	BaseURL string
 
-	// Key is the server's own key for the upstream, sent in place of the callers'. Empty: callers bring theirs.
-	Key string
+	// Key returns the server's own key for the upstream, sent in place of the callers'. It is called for each exchange, and
+	// must not be slow. Nil: callers bring theirs.
+	Key func() string
 
 	// Timeout is how long one call may take from start to the answer's last byte. Zero means 110 s: a classic service
 	// ends a call itself after 100 s, and its own answer should win.
@@ -39,7 +40,7 @@ type Client struct {
 	url       url.URL // scheme, host and path before /workspaces
 	transport *http.Transport
 	buffers   *memory.Pool
-	key       []string // the Authorization sent with every call; nil for the caller's own
+	key       func() string // nil for the caller's own
 	timeout   time.Duration
 	maxAnswer int64
 }
@@ -60,9 +61,7 @@ func NewClient(o Options) (*Client, error) {
 		timeout:   o.Timeout,
 		maxAnswer: o.MaxAnswer,
 		buffers:   o.Buffers,
-	}
-	if o.Key != "" {
-		c.key = []string{"Bearer " + o.Key}
+		key:       o.Key,
 	}
 	if c.timeout <= 0 {
 		c.timeout = 110 * time.Second

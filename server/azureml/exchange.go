@@ -42,7 +42,7 @@ func (c *Client) send(ctx context.Context, x exchange) (*Answer, error) {
 	sight := sights.Get().(*sight)
 	defer sights.Put(sight)
 	if c.key != nil {
-		x.header["Authorization"] = c.key
+		x.header["Authorization"] = []string{"Bearer " + c.key()}
 	}
 	resp, err := c.transport.RoundTrip(c.request(httptrace.WithClientTrace(own, &sight.trace), x, sight))
 	x.lease.Release() // the body that the transport may still be reading is a user of its own
