@@ -9,6 +9,7 @@
 // replica hears all records from the store and keeps them in an index (index.go), which lists are read from and watchers
 // told from. The store's revision of a change is what cursors are made of, so that they hold on any replica and after a
 // restart. However many writes come at once, a bounded number is under way, and the others wait for their turn (turns.go).
+// A job that was not submitted here is taken in when somebody shows access to it, up to a bound.
 //
 // # Starting at most once
 //

@@ -52,6 +52,7 @@ type index struct {
 	request map[string]Key     // by the request id's key, while that can be repeated
 	gone    map[Key]removal    // so that nothing of before revives a job, no late record and no late answer
 	sorted  bool               // lists are in order; while the first records come they are not
+	adopted int                // entries of jobs that were not submitted here
 
 	words map[string]string // workspaces, services and states, of which there are few
 }
@@ -89,6 +90,12 @@ func (x *index) put(key Key, r *record, revision uint64, written time.Time) *ent
 		x.unlist(e)
 	}
 	fresh := e == nil
+	if !fresh && !e.Owned {
+		x.adopted--
+	}
+	if !r.Owned {
+		x.adopted++
+	}
 	if fresh {
 		e = &entry{}
 		x.entries[key] = e
@@ -156,6 +163,8 @@ func (x *index) drop(e *entry) {
 	delete(x.entries, e.Job.Key)
 	if e.Owned {
 		x.unlist(e)
+	} else {
+		x.adopted--
 	}
 	delete(x.request, e.Request)
 }

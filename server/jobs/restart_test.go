@@ -97,6 +97,57 @@ func TestAdoption(t *testing.T) {
 	})
 }
 
+// Jobs that were not submitted here are taken in up to a bound, which does not concern those that are.
+func TestAdoptionIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, Config{}, anyJob(newUpstream()))
+		watch := func(id string) error {
+			w, err := h.Watch(t.Context(), Key{"w1", "s1", id}, keyed("a"), "")
+			if err == nil {
+				w.Close()
+			}
+			return err
+		}
+		adopted := func(more int) int {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.index.adopted += more
+			return h.index.adopted
+		}
+		count := func(want int) {
+			t.Helper()
+			if n := adopted(0); n != want {
+				t.Errorf("%d are adopted, want %d", n, want)
+			}
+		}
+		for _, id := range []string{"j1", "j2", "j3", "j3"} {
+			if err := watch(id); err != nil {
+				t.Error(err)
+			}
+		}
+		count(3)
+		keep(t, h, Key{"w1", "s1", "j1"}, h.Owner(keyed("a"))) // it was submitted here after all
+		count(2)
+		h.Gone(t.Context(), Key{"w1", "s1", "j2"}, h.Owner(keyed("a")))
+		count(1)
+
+		adopted(maxAdopted - 1)
+		if err := watch("j4"); !errors.Is(err, store.ErrFull) || !strings.Contains(err.Error(), "not submitted through this service") {
+			t.Errorf("one more: %v", err)
+		}
+		keep(t, h, Key{"w1", "s1", "j5"}, h.Owner(keyed("a")))
+		for _, id := range []string{"j1", "j3", "j5"} { // known
+			if err := watch(id); err != nil {
+				t.Errorf("%s: %v", id, err)
+			}
+		}
+		adopted(-1)
+		if err := watch("j4"); err != nil {
+			t.Errorf("with room again: %v", err)
+		}
+	})
+}
+
 // An upstream that knows nothing of a job to a stranger does not take it from its owner.
 func TestStrangersCannotRemove(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -126,7 +126,7 @@ func (w *Watch) join(ctx context.Context, key Key) error {
 		return ErrDraining
 	}
 	if e = h.index.entries[key]; e == nil || e.Job.State == 0 {
-		if full := h.store.Full(); full != nil {
+		if full := h.crowded(); full != nil {
 			return full // no room to begin with
 		}
 		return ErrGone // removed in the meantime

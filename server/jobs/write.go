@@ -175,7 +175,7 @@ func (h *Hub) observe(ctx context.Context, patience time.Duration, job Job) erro
 		if e == nil {
 			r.changed(job)
 			late := !job.Asked.IsZero() && job.Asked.Before(h.index.gone[job.Key].at)
-			return !found && !late && h.store.Full() == nil
+			return !found && !late && h.crowded() == nil
 		}
 		if !h.news(e, &job) {
 			return false
@@ -183,6 +183,22 @@ func (h *Hub) observe(ctx context.Context, patience time.Duration, job Job) erro
 		r.changed(job)
 		return true
 	})
+}
+
+// maxAdopted bounds the jobs taken in that were not submitted here, so that who watches whatever the upstream has cannot
+// fill the journal: with a few changes each they take a third of its bucket.
+const maxAdopted = 200_000
+
+// crowded returns why no further job can be taken in that was not submitted here, nil where one can. The hub is locked.
+func (h *Hub) crowded() error {
+	if full := h.store.Full(); full != nil {
+		return full
+	}
+	if h.index.adopted >= maxAdopted {
+		return fmt.Errorf("%w: %d jobs that were not submitted through this service are known already; they are forgotten %s after their last change",
+			store.ErrFull, maxAdopted, store.JobsAge)
+	}
+	return nil
 }
 
 // news decides whether an answer changes what is known of a job, and notes when it was confirmed. The hub is locked.
