@@ -182,7 +182,7 @@ func TestServeApart(t *testing.T) {
 }
 
 // serveApart starts a server as a process of its own: where AMLGATE_BENCH_DATA is in its environment, on that folder; where
-// AMLGATE_BENCH_TOLD is, one that asks about a job only when it is told to.
+// AMLGATE_BENCH_TOLD is, one that asks about a job only when it is told to; AMLGATE_BENCH_METRICS says where its profiles are.
 func serveApart(b *testing.B, upstream string, env ...string) (pid int, addr string) {
 	b.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestServeApart$", "-test.v")
