@@ -1,12 +1,19 @@
 package azureml
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"net/http/httptest"
+	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -24,17 +31,30 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// trust makes the certificate of httptest's servers one that the system trusts, as far as this process goes: crypto/x509
-// reads the variable when it first looks for the system's.
+// trusted is a certificate for 127.0.0.1 that the system trusts, as far as this process goes.
+var trusted tls.Certificate
+
+// trust makes the certificate. crypto/x509 reads the variable when it first looks for the system's.
 func trust() (forget func(), err error) {
-	s := httptest.NewTLSServer(nil)
-	defer s.Close()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	trusted = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 	dir, err := os.MkdirTemp("", "azureml")
 	if err != nil {
 		return nil, err
 	}
 	file := filepath.Join(dir, "ca.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
 		return nil, err
 	}
 	return func() { _ = os.RemoveAll(dir) }, os.Setenv("SSL_CERT_FILE", file)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -27,7 +28,9 @@ func secureUpstream(t *testing.T, config *tls.Config) (_ *httptest.Server, versi
 		}
 		_, _ = w.Write(body)
 	}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.TLS = config
+	s.TLS.Certificates = []tls.Certificate{trusted}
 	s.TLS.VerifyConnection = func(c tls.ConnectionState) error {
 		mu.Lock()
 		defer mu.Unlock()
