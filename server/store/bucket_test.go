@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -8,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 func TestCompareAndSet(t *testing.T) {
@@ -46,18 +49,60 @@ func TestCompareAndSet(t *testing.T) {
 	}
 }
 
-// A write whose first try may have happened is found out about by what is there.
-func TestUnknownFate(t *testing.T) {
+// A refused write is told by what is there: this one after all, another, or nothing that could stand in its way, which is a
+// server's answer that leads no longer.
+func TestRefusedWrite(t *testing.T) {
 	b := open(t, Config{}).Jobs()
 	revision := create(t, b, "a", "mine")
-	if got, err := b.settle(t.Context(), "a", []byte("mine"), false, ErrConflict); got != revision || err != nil {
-		t.Errorf("it was this one: %d %v", got, err)
+	there, err := b.stream.GetLastMsgForSubject(t.Context(), b.subject("a"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := b.settle(t.Context(), "a", []byte("other"), false, ErrConflict); !errors.Is(err, ErrConflict) {
-		t.Errorf("it was another: %v", err)
+	other := nats.NewMsg(b.subject("a"))
+	other.Header[headerWrite] = []string{"other"}
+	same := nats.NewMsg(b.subject("a"))
+	same.Header = there.Header
+	if got, done, err := b.settle(t.Context(), same, 0); got != revision || !done || err != nil {
+		t.Errorf("it was this one: %d %t %v", got, done, err)
 	}
-	if _, err := b.settle(t.Context(), "a", nil, true, ErrConflict); !errors.Is(err, ErrConflict) {
-		t.Errorf("it was no deletion: %v", err)
+	if _, done, err := b.settle(t.Context(), other, revision-1); !done || !errors.Is(err, ErrConflict) {
+		t.Errorf("it was another: %t %v", done, err)
+	}
+	if _, done, err := b.settle(t.Context(), other, revision); done || errors.Is(err, ErrConflict) {
+		t.Errorf("nothing stands in its way: %t %v", done, err)
+	}
+}
+
+// Refusals by a server that was replaced as the leader, which answers beside the one that writes, change nothing.
+func TestRefusalsOfAnOldLeader(t *testing.T) {
+	srv := external(t, true)
+	b := open(t, Config{NATS: srv.ClientURL(), NATSReplicas: 1}).Jobs()
+	old, err := nats.Connect(srv.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	if _, err := old.Subscribe("$KV.>", func(m *nats.Msg) {
+		_ = m.Respond([]byte(`{"error":{"code":400,"err_code":10164,"description":"wrong last sequence"},"stream":"KV_amlgate_jobs"}`))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 50 {
+		key := fmt.Sprint("k", i)
+		last := create(t, b, key, "1")
+		next, err := b.Update(t.Context(), key, []byte("2"), last)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Update(t.Context(), key, []byte("3"), last); !errors.Is(err, ErrConflict) {
+			t.Fatalf("updated from an old revision: %v", err)
+		}
+		if e, err := b.Get(t.Context(), key); err != nil || e.Revision != next {
+			t.Fatalf("%v at %d, want %d", err, e.Revision, next)
+		}
 	}
 }
 
@@ -209,4 +254,33 @@ func TestNotices(t *testing.T) {
 		t.Error("another notice")
 	}
 	stop()
+}
+
+// What gets no answer is repeated, first after short waits; what never gets one ends as unavailable.
+func TestInsists(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Store{presence: newPresence(), ended: make(chan struct{}), failed: make(chan struct{})}
+		silent := func(ctx context.Context) (bool, error) {
+			<-ctx.Done()
+			return false, ctx.Err()
+		}
+		began, tries := time.Now(), 0
+		err := s.insist(t.Context(), func(ctx context.Context) (bool, error) {
+			if tries++; time.Since(began) < 5*time.Second {
+				return silent(ctx)
+			}
+			return true, nil
+		})
+		if late := time.Since(began) - 5*time.Second; err != nil || tries < 5 || late > quickTimeout {
+			t.Errorf("%d tries, done %s late: %v", tries, late, err)
+		}
+		if err := s.insist(t.Context(), silent); !errors.Is(err, ErrUnavailable) || time.Since(began) > time.Minute {
+			t.Errorf("it ends %v", err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := s.insist(ctx, silent); !errors.Is(err, context.Canceled) {
+			t.Errorf("the caller's own end: %v", err)
+		}
+	})
 }

@@ -2,14 +2,18 @@ package store
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // external runs a NATS server that listens.
@@ -55,7 +59,6 @@ func TestExternalServerMustFit(t *testing.T) {
 		cfg  Config
 		says []string
 	}{
-		{"nobody there", Config{NATS: "nats://127.0.0.1:1"}, []string{"--nats"}},
 		{"no JetStream", Config{NATS: external(t, false).ClientURL()}, []string{"--nats", "JetStream is not enabled"}},
 		{"too old", Config{NATS: "nats://" + oldServer(t)}, []string{"--nats", "2.13.4", "2.14 or newer"}},
 		{"small messages", Config{NATS: external(t, true, func(o *server.Options) { o.MaxPayload = 4096 }).ClientURL()}, []string{"--nats", "max_payload", "4096"}},
@@ -78,6 +81,16 @@ func TestExternalServerMustFit(t *testing.T) {
 				t.Errorf("a password in an error: %v", err)
 			}
 		})
+	}
+}
+
+// A server that is not there may be on its way; the error says how often it was looked for.
+func TestNobodyThere(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err := Open(ctx, Config{NATS: "nats://u:hunter2@127.0.0.1:1"}, nil)
+	if err == nil || !strings.Contains(err.Error(), " tries in ") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("it says %v", err)
 	}
 }
 
@@ -151,4 +164,34 @@ func TestConfig(t *testing.T) {
 			t.Errorf("%+v: %v", tc.cfg, err)
 		}
 	}
+}
+
+// A request of the start is repeated while nobody can answer it, and no longer than that.
+func TestAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &lines{}
+		s := &Store{log: out.logger()}
+		tries := 0
+		if err := s.ask(t.Context(), func(ctx context.Context) error {
+			if tries++; tries == 4 {
+				return nil
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		}); err != nil || tries != 4 || !strings.Contains(out.String(), "does not answer yet") {
+			t.Errorf("%d tries: %v", tries, err)
+		}
+		tries = 0
+		err := s.ask(t.Context(), func(context.Context) error {
+			tries++
+			return &jetstream.APIError{Code: 503, ErrorCode: 10008, Description: "temporarily unavailable"}
+		})
+		if want := fmt.Sprintf("%d tries in 30s, the last: ", tries); err == nil || !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), "temporarily unavailable") {
+			t.Errorf("it says %v, want %s...", err, want)
+		}
+		tries = 0
+		if err := s.ask(t.Context(), func(context.Context) error { tries++; return nats.ErrAuthorization }); !errors.Is(err, nats.ErrAuthorization) || tries != 1 {
+			t.Errorf("%d tries: %v", tries, err)
+		}
+	})
 }

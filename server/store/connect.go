@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -96,8 +97,12 @@ func (s *Store) connectCluster(ctx context.Context, cfg Config) error {
 	if cfg.NATSCert != "" {
 		options = append(options, nats.ClientCert(cfg.NATSCert, cfg.NATSKey))
 	}
-	var err error
-	if s.conn, err = nats.Connect(cfg.NATS, options...); err != nil {
+	options = append(options, nats.PingInterval(time.Second), nats.Timeout(askTimeout))
+	err := s.ask(ctx, func(context.Context) (err error) {
+		s.conn, err = nats.Connect(cfg.NATS, options...)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("--nats: %w", err)
 	}
 	if v := s.conn.ConnectedServerVersion(); !atLeast(v, 2, 14) {
@@ -110,9 +115,10 @@ func (s *Store) connectCluster(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("--nats: %w", err)
 	}
-	own, cancel := context.WithTimeout(ctx, startTimeout/4)
-	defer cancel()
-	_, err = js.AccountInfo(own)
+	err = s.ask(ctx, func(ctx context.Context) error {
+		_, err := js.AccountInfo(ctx)
+		return err
+	})
 	switch {
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return errors.New("--nats: JetStream is not enabled for this account; it is what state is kept in")
@@ -120,6 +126,58 @@ func (s *Store) connectCluster(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("--nats: JetStream does not answer: %w", err)
 	}
 	return nil
+}
+
+// How long one request of the start may take, and how long it is repeated. A cluster that starts together with this
+// process leaves unanswered what comes before it has chosen its leaders.
+const (
+	askTimeout  = 2 * time.Second
+	askPatience = 30 * time.Second
+)
+
+// ask makes a request of the start, again and again while nobody answers or the answer is that nobody can yet. The error says
+// how often it was made and how the last one failed.
+func (s *Store) ask(ctx context.Context, request func(context.Context) error) error {
+	began := time.Now()
+	for n := 1; ; n++ {
+		own, cancel := context.WithTimeout(ctx, askTimeout)
+		err := request(own)
+		cancel()
+		if err == nil || !soon(err) {
+			return err
+		}
+		if n == 1 {
+			s.log.Warn("the store does not answer yet", "error", err)
+		}
+		if time.Since(began) > askPatience || ctx.Err() != nil {
+			return fmt.Errorf("%d tries in %s, the last: %w", n, time.Since(began).Round(time.Second), err)
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// codeNoPeers is JetStream's for a cluster of fewer servers than copies are asked for: they may be on their way.
+const codeNoPeers = 10005
+
+// soon reports whether the same request may succeed in a while.
+func soon(err error) bool {
+	var said *jetstream.APIError
+	switch {
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrAuthorization):
+		return false
+	case errors.As(err, &said):
+		return said.Code == 503 || said.ErrorCode == codeNoPeers
+	}
+	var network net.Error
+	for _, e := range []error{context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrNoServers, nats.ErrDisconnected, nats.ErrConnectionReconnecting, nats.ErrConnectionClosed} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return errors.As(err, &network)
 }
 
 // options are both connections'. It is never given up: a cluster comes back, and the embedded server only ends with the
@@ -131,11 +189,15 @@ func (s *Store) options() []nats.Option {
 		// A write is unknown as soon as the connection is gone; keeping it back for later would hide that.
 		nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			s.presence.gone()
 			if err != nil {
 				s.log.Warn("the store is away", "error", err)
 			}
 		}),
-		nats.ReconnectHandler(func(*nats.Conn) { s.log.Info("the store is back") }),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			s.presence.back()
+			s.log.Info("the store is back")
+		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { s.log.Warn("the store", "error", err) }),
 	}
 }

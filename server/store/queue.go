@@ -41,7 +41,7 @@ func (s *Store) OpenQueue(ctx context.Context, steps []time.Duration) (*Queue, e
 
 // Add puts a key into the queue.
 func (q *Queue) Add(ctx context.Context, key string) error {
-	own, cancel := context.WithTimeout(ctx, opTimeout)
+	own, cancel := context.WithTimeout(ctx, quickTimeout)
 	defer cancel()
 	_, err := q.store.js.Publish(own, pollsSubject+key, nil, jetstream.WithRetryAttempts(0))
 	var said *jetstream.APIError

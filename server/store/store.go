@@ -47,6 +47,8 @@ type Store struct {
 	server   *server.Server // nil with an external cluster
 	conn     *nats.Conn
 	js       jetstream.JetStream
+	quick    jetstream.JetStream // whose own requests give up sooner
+	presence presence
 	replicas int
 
 	buckets []*Bucket // in the order of specs
@@ -67,7 +69,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Store, err erro
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Store{log: silent(log), failed: make(chan struct{}), ended: make(chan struct{}), replicas: cfg.replicas()}
+	s := &Store{log: silent(log), presence: newPresence(), failed: make(chan struct{}), ended: make(chan struct{}), replicas: cfg.replicas()}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -91,7 +93,10 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Store, err erro
 	if err := s.connect(ctx, cfg); err != nil {
 		return nil, err
 	}
-	if s.js, err = jetstream.New(s.conn, jetstream.WithDefaultTimeout(opTimeout)); err != nil {
+	if s.js, err = jetstream.New(s.conn, jetstream.WithDefaultTimeout(slowTimeout)); err != nil {
+		return nil, err
+	}
+	if s.quick, err = jetstream.New(s.conn, jetstream.WithDefaultTimeout(quickTimeout)); err != nil {
 		return nil, err
 	}
 	storage := jetstream.FileStorage
@@ -161,19 +166,24 @@ func lossError(data string, lost []string) error {
 // declare makes every bucket, or brings it to its declaration.
 func (s *Store) declare(ctx context.Context, storage jetstream.StorageType, flag string) error {
 	for i, spec := range specs {
-		own, cancel := context.WithTimeout(ctx, startTimeout/4)
-		stream, err := s.js.CreateOrUpdateStream(own, spec.stream(storage, s.replicas))
-		cancel()
+		b := &Bucket{store: s, place: i, spec: spec}
+		err := s.ask(ctx, func(ctx context.Context) (err error) {
+			b.stream, err = s.js.CreateOrUpdateStream(ctx, spec.stream(storage, s.replicas))
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("%s: bucket %s with %d copies: %w", flag, spec.name, s.replicas, err)
 		}
-		own, cancel = context.WithTimeout(ctx, startTimeout/4)
-		kv, err := s.js.KeyValue(own, spec.name)
-		cancel()
+		err = s.ask(ctx, func(ctx context.Context) (err error) {
+			if b.kv, err = s.js.KeyValue(ctx, spec.name); err == nil {
+				b.quick, err = s.quick.KeyValue(ctx, spec.name)
+			}
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("%s: bucket %s: %w", flag, spec.name, err)
 		}
-		s.buckets = append(s.buckets, &Bucket{store: s, place: i, spec: spec, kv: kv, stream: stream})
+		s.buckets = append(s.buckets, b)
 	}
 	return nil
 }
