@@ -1,0 +1,70 @@
+package store
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// A follower whose consumer is gone with its server finds that out by itself.
+func TestFollowerWithoutItsConsumer(t *testing.T) {
+	out := &lines{}
+	s, err := Open(t.Context(), Config{NATS: external(t, true).ClientURL(), NATSReplicas: 1}, slog.New(slog.NewTextHandler(out, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	b := s.Jobs()
+	create(t, b, "a", "1")
+	heard := make(chan string, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := b.Follow(ctx, func(e Entry) { heard <- e.Key }, func() { heard <- "current" })
+	for _, want := range []string{"a", "current"} {
+		if got := <-heard; got != want {
+			t.Fatalf("heard %s, want %s", got, want)
+		}
+	}
+	for name := range b.stream.ConsumerNames(t.Context()).Name() {
+		if err := b.stream.DeleteConsumer(t.Context(), name); err != nil {
+			t.Error(err)
+		}
+	}
+	create(t, b, "b", "1")
+	if got := <-heard; got != "b" || !strings.Contains(out.String(), "follower starts again") {
+		t.Errorf("heard %s; the log says %s", got, out)
+	}
+	cancel()
+	<-done
+}
+
+// The latest records are not whole while one is missing that is kept: the consumer's server may be behind the leader.
+func TestFollowerOfAServerThatIsBehind(t *testing.T) {
+	b := open(t, Config{}).Jobs()
+	create(t, b, "a", "1")
+	began := create(t, b, "b", "1")
+	var heard []string
+	f := &follower{bucket: b, began: began, each: func(e Entry) { heard = append(heard, e.Key) }, current: func() { heard = append(heard, "current") }}
+	for _, key := range []string{"a", "", "b"} {
+		var e jetstream.KeyValueEntry
+		if key != "" {
+			var err error
+			if e, err = b.kv.Get(t.Context(), key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !f.take(t.Context(), e) {
+			t.Fatal("it gives up")
+		}
+	}
+	if got := strings.Join(heard, " "); got != "a b current" {
+		t.Errorf("heard %s", got)
+	}
+	// What has expired is not waited for.
+	f = &follower{bucket: b, began: began + 1, each: f.each, current: f.current}
+	if f.take(t.Context(), nil); !f.loaded || f.covered != began+1 {
+		t.Errorf("loaded %t, covered %d", f.loaded, f.covered)
+	}
+}
