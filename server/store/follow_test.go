@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -67,4 +69,39 @@ func TestFollowerOfAServerThatIsBehind(t *testing.T) {
 	if f.take(t.Context(), nil); !f.loaded || f.covered != began+1 {
 		t.Errorf("loaded %t, covered %d", f.loaded, f.covered)
 	}
+}
+
+// A queue that somebody removed is made anew, and handed out from.
+func TestQueueIsMadeAnew(t *testing.T) {
+	s := open(t, Config{})
+	q, err := s.OpenQueue(t.Context(), []time.Duration{time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	taken := make(chan string, 1)
+	done, err := q.Take(ctx, func(d Delivery) {
+		taken <- d.Key
+		d.Done()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"a", "b"} {
+		for err := q.Add(t.Context(), key); err != nil; err = q.Add(t.Context(), key) {
+			if !errors.Is(err, ErrUnavailable) {
+				t.Fatal(err)
+			}
+		}
+		if got := <-taken; got != key {
+			t.Errorf("handed out %s", got)
+		}
+		if key == "a" {
+			if err := s.js.DeleteStream(t.Context(), pollsStream); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	cancel()
+	<-done
 }

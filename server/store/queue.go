@@ -22,24 +22,37 @@ type Delivery struct {
 // after a loss: adding a key that is there does nothing.
 type Queue struct {
 	store    *Store
+	steps    []time.Duration
 	consumer jetstream.Consumer
 }
 
 // OpenQueue declares the queue; a key comes again after the first step, then the second; the last one repeats.
 func (s *Store) OpenQueue(ctx context.Context, steps []time.Duration) (*Queue, error) {
-	own, cancel := context.WithTimeout(ctx, startTimeout/4)
-	defer cancel()
-	if _, err := s.js.CreateOrUpdateStream(own, pollStream(s.replicas)); err != nil {
-		return nil, fmt.Errorf("the poll queue: %w", err)
+	q := &Queue{store: s, steps: steps}
+	if err := q.declare(ctx); err != nil {
+		return nil, err
 	}
-	c, err := s.js.CreateOrUpdateConsumer(own, pollsStream, pollConsumer(steps))
-	if err != nil {
-		return nil, fmt.Errorf("the poll queue: %w", err)
-	}
-	return &Queue{s, c}, nil
+	return q, nil
 }
 
-// Add puts a key into the queue.
+func (q *Queue) declare(ctx context.Context) error {
+	err := q.store.ask(ctx, func(ctx context.Context) error {
+		_, err := q.store.js.CreateOrUpdateStream(ctx, pollStream(q.store.replicas))
+		return err
+	})
+	if err == nil {
+		err = q.store.ask(ctx, func(ctx context.Context) (err error) {
+			q.consumer, err = q.store.js.CreateOrUpdateConsumer(ctx, pollsStream, pollConsumer(q.steps))
+			return err
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("the poll queue: %w", err)
+	}
+	return nil
+}
+
+// Add puts a key into the queue. The error is an ErrUnavailable: one that is worth another try in a while.
 func (q *Queue) Add(ctx context.Context, key string) error {
 	own, cancel := context.WithTimeout(ctx, quickTimeout)
 	defer cancel()
@@ -54,9 +67,58 @@ func (q *Queue) Add(ctx context.Context, key string) error {
 	return nil
 }
 
+// queueBeat is how often the queue says that it is there while there is nothing to hand out. A replica that misses two
+// asks anew: whom it asked before may have died, or lead no longer.
+const queueBeat = 500 * time.Millisecond
+
 // Take calls handle for each key that this replica is handed, from one goroutine that must not be held up. It ends with
 // ctx, or with the store; done is closed then.
 func (q *Queue) Take(ctx context.Context, handle func(Delivery)) (done <-chan struct{}, err error) {
+	consuming, err := q.consume(handle)
+	if err != nil {
+		return nil, err
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for consuming != nil {
+			select {
+			case <-ctx.Done():
+			case <-q.store.ended:
+			case <-consuming.Closed():
+				consuming = q.again(ctx, handle)
+				continue
+			}
+			consuming.Stop()
+			<-consuming.Closed()
+			return
+		}
+	}()
+	return ended, nil
+}
+
+// again makes the queue anew, which somebody has removed, and takes from it; nil where there is no use in that any more.
+func (q *Queue) again(ctx context.Context, handle func(Delivery)) jetstream.ConsumeContext {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-q.store.ended:
+			return nil
+		case <-time.After(time.Second):
+		}
+		q.store.log.Warn("the poll queue is gone and is made anew")
+		if q.declare(ctx) != nil {
+			continue
+		}
+		if consuming, err := q.consume(handle); err == nil {
+			return consuming
+		}
+	}
+}
+
+// consume begins to take.
+func (q *Queue) consume(handle func(Delivery)) (jetstream.ConsumeContext, error) {
 	// Few at a time and for a short while: what was handed to a replica that is cut off waits for its step to pass.
 	consuming, err := q.consumer.Consume(func(m jetstream.Msg) {
 		meta, err := m.Metadata()
@@ -64,21 +126,11 @@ func (q *Queue) Take(ctx context.Context, handle func(Delivery)) (done <-chan st
 			return
 		}
 		handle(Delivery{Key: m.Subject()[len(pollsSubject):], Count: int(meta.NumDelivered), Done: func() { _ = m.Ack() }})
-	}, jetstream.PullMaxMessages(64), jetstream.PullExpiry(5*time.Second))
+	}, jetstream.PullMaxMessages(64), jetstream.PullExpiry(5*time.Second), jetstream.PullHeartbeat(queueBeat))
 	if err != nil {
 		return nil, fmt.Errorf("the poll queue: %w", err)
 	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		select {
-		case <-ctx.Done():
-		case <-q.store.ended:
-		}
-		consuming.Stop()
-		<-consuming.Closed()
-	}()
-	return ended, nil
+	return consuming, nil
 }
 
 // Say sends a short notice to every replica that hears the topic now, this one too. It may be lost.
