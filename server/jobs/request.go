@@ -42,8 +42,8 @@ type claim struct {
 
 // Once returns the answer of do, which is called once for a request id that succeeds, however often, from wherever, and
 // after however many crashes Once is. Do is given the request id's key, and whether it may have been called before
-// without anybody knowing how that ended. It may return undo, which takes back what it did; that is called where another
-// replica has answered meanwhile. Where do fails, the request id is free again. Errors are ErrReused, do's own, the
+// without anybody knowing how that ended. It may return undo, which takes back what it did; that is called where the
+// request id got another answer meanwhile. Where do fails, the request id is free again. Errors are ErrReused, do's own, the
 // store's and the context's.
 func (h *Hub) Once(ctx context.Context, req Request, do func(ctx context.Context, request string, again bool) (answer string, undo func(), err error)) (string, error) {
 	if err := h.awaitLoaded(ctx); err != nil {
@@ -57,10 +57,15 @@ func (h *Hub) Once(ctx context.Context, req Request, do func(ctx context.Context
 	defer release()
 	sum := sha256.Sum256(req.Body)
 	mine := claim{Hash: sum[:16], By: h.instance}
+	var spare outcomes
 	for {
 		revision, again, answer, err := h.claim(ctx, key, mine)
-		if err != nil || answer != nil {
-			return value(answer), err
+		if err != nil {
+			return "", err
+		}
+		if answer != nil {
+			spare.undo(*answer)
+			return *answer, nil
 		}
 		given, undo, err := do(ctx, key, again)
 		settle := context.WithoutCancel(ctx)
@@ -78,19 +83,30 @@ func (h *Hub) Once(ctx context.Context, req Request, do func(ctx context.Context
 				// The next call with this id finds the work done, as after a crash.
 				h.log.Warn("the answer to a request id was not written down", "error", err)
 			}
+			spare.undo(given)
 			return given, nil
 		}
-		if undo != nil {
-			undo()
-		}
+		// Another has taken the claim over. It may have found what was done here and answer with that, or do it anew: what it
+		// writes down decides.
+		spare = append(spare, outcome{given, undo})
 	}
 }
 
-func value(s *string) string {
-	if s == nil {
-		return ""
+// outcomes are what was done for a request id whose claim was gone afterwards.
+type outcomes []outcome
+
+type outcome struct {
+	answer string
+	undo   func() // may be nil
+}
+
+// undo takes back all but what was answered.
+func (all outcomes) undo(answered string) {
+	for _, o := range all {
+		if o.undo != nil && o.answer != answered {
+			o.undo()
+		}
 	}
-	return *s
 }
 
 func encodeClaim(c claim) []byte {

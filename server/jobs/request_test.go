@@ -160,3 +160,33 @@ func TestSlowClaimGivesWay(t *testing.T) {
 		}
 	})
 }
+
+// A replica whose claim is taken over when its job is kept already, and found, is answered with that job, and does not take it back.
+func TestSlowClaimIsAnsweredByItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up, s := newUpstream(), &submitter{}
+		st := newStore(t)
+		a, b := hubOn(t, st, Config{}, up.ask), hubOn(t, st, Config{}, up.ask)
+		a.alone, b.alone = false, false
+		hold := make(chan struct{})
+		s.die = func() { <-hold }
+		first := make(chan string, 1)
+		go func() {
+			answer, err := s.once(t, a, "a", someID, "x")
+			if err != nil {
+				t.Error(err)
+			}
+			first <- answer
+		}()
+		synctest.Wait()
+		s.want(t, b, "a", someID, "x", "j1")
+		close(hold)
+		if got := <-first; got != "j1" {
+			t.Errorf("the slow one answers %s", got)
+		}
+		synctest.Wait()
+		if got := fmt.Sprint(listed(t, a, "a"), listed(t, b, "a")); got != "[j1] [j1]" {
+			t.Errorf("listed %s", got)
+		}
+	})
+}
