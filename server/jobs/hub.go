@@ -115,6 +115,7 @@ type Hub struct {
 	cancel context.CancelFunc
 	loaded chan struct{} // closed once the index has every record
 	wake   chan struct{} // something for the scheduler to look at
+	missed chan struct{} // the queue did not take a job
 	work   sync.WaitGroup
 
 	mu       sync.Mutex
@@ -142,7 +143,7 @@ func NewHub(st *store.Store, up Upstream, cfg Config, log *slog.Logger) (*Hub, e
 		cfg: cfg, upstream: up, log: log, owners: owners{st.Secret()},
 		store: st, journal: newTurns(st.Jobs()), requests: newTurns(st.Requests()), names: names{up.Name + "."},
 		epoch: epoch(st.Epoch(st.Jobs())).of(up.Name), instance: newInstance(), alone: st.Alone(),
-		ctx: ctx, cancel: cancel, loaded: make(chan struct{}), wake: make(chan struct{}, 1),
+		ctx: ctx, cancel: cancel, loaded: make(chan struct{}), wake: make(chan struct{}, 1), missed: make(chan struct{}, 1),
 		index: newIndex(), feeds: map[Key]*feed{}, proofs: map[proof]time.Time{}, interest: map[Key]time.Time{}, perOwner: map[Owner]int{},
 		draining: make(chan struct{}), locks: locks{held: map[string]chan struct{}{}},
 	}

@@ -109,12 +109,20 @@ func (h *Hub) want(key Key) {
 	h.background(func() { h.enqueue(key) })
 }
 
-// enqueue puts a job into the queue.
-func (h *Hub) enqueue(key Key) {
-	if err := h.queue.Add(h.ctx, h.names.of(key)); err != nil && h.ctx.Err() == nil {
-		h.log.Warn("a job is not polled for up to a minute", "error", err)
+// enqueue puts a job into the queue, and reports whether that took it. Where it did not, all are put there again in a while.
+func (h *Hub) enqueue(key Key) bool {
+	err := h.queue.Add(h.ctx, h.names.of(key))
+	if err != nil {
+		select {
+		case h.missed <- struct{}{}:
+		default:
+		}
 	}
+	return err == nil
 }
+
+// refillAfter is when the queue is filled again that did not take a job.
+const refillAfter = 250 * time.Millisecond
 
 // refill puts every job that should be polled into the queue, which may have lost some: it lives in memory.
 func (h *Hub) refill() {
@@ -141,10 +149,9 @@ func (h *Hub) refill() {
 		h.say(topicWanted, notice{Job: h.names.of(key)})
 	}
 	for _, key := range append(moving, wanted...) {
-		if h.ctx.Err() != nil {
+		if h.ctx.Err() != nil || !h.enqueue(key) {
 			return
 		}
-		h.enqueue(key)
 	}
 }
 

@@ -146,3 +146,26 @@ func TestManagedGone(t *testing.T) {
 		}
 	})
 }
+
+// A job that the queue did not take is put there again soon.
+func TestQueueIsFilledAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := newUpstream()
+		h := managedOn(t, newStore(t), Config{}, up.ask)
+		up.to(Running, "Running")
+		h.Observed(t.Context(), Job{Key: theJob, State: Running, Word: "Running", Observed: time.Now()})
+		time.Sleep(2 * time.Second)
+		if up.count() != 0 {
+			t.Fatal("it was asked about without the queue")
+		}
+		h.missed <- struct{}{}
+		time.Sleep(2 * time.Second)
+		if up.count() == 0 {
+			t.Error("it was not asked about")
+		}
+		h.Drain()
+		if h.enqueue(theJob) || len(h.missed) != 1 {
+			t.Error("a queue that does not answer took it")
+		}
+	})
+}

@@ -186,16 +186,24 @@ func (h *Hub) polled(f *feed, w *Watch, job Job, err error) time.Duration {
 func (h *Hub) tend() {
 	minute := time.NewTicker(jitter(time.Minute, 0.2))
 	defer minute.Stop()
-	for n := 1; ; n++ {
+	for n := 0; ; {
 		select {
 		case <-h.draining:
 			return
+		case <-h.missed:
+			select {
+			case <-h.draining:
+				return
+			case <-time.After(refillAfter):
+			}
+			h.refill()
+			continue
 		case <-minute.C:
 		}
 		if h.upstream.Managed {
 			h.refill()
 		}
-		if n%60 == 0 {
+		if n++; n%60 == 0 {
 			h.expire()
 		}
 	}
