@@ -2,7 +2,10 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"github.com/amlgate/amlgate/server/store"
 )
 
 // keepChanges is how many of a job's changes are kept for watchers that are behind. A job has three or four.
@@ -25,6 +28,7 @@ type feed struct {
 	key     Key
 	watches map[*Watch]struct{}
 	changes []change // the newest last, never empty, without gaps in their numbers
+	bare    bool     // the store has nothing from before the first of them
 
 	// changed is closed, and replaced, whenever a watcher has something to look at.
 	changed chan struct{}
@@ -44,8 +48,12 @@ type feed struct {
 
 func (f *feed) latest() change { return f.changes[len(f.changes)-1] }
 
-// add appends a change and wakes the watchers.
+// add appends a change and wakes the watchers. Where changes before it were not heard of here, because another replica
+// made them and news of it came sooner by a refused write, the list begins anew; recall fetches them.
 func (f *feed) add(c change) {
+	if c.prev != f.latest().revision {
+		f.changes, f.bare = f.changes[:0:0], false
+	}
 	if len(f.changes) == keepChanges {
 		f.changes = append(f.changes[:0], f.changes[1:]...)
 	}
@@ -107,23 +115,32 @@ func (h *Hub) newFeed(e *entry) *feed {
 
 // recall fetches a feed's changes of before its first, back to the one after seen, as far as the store has them.
 func (h *Hub) recall(ctx context.Context, f *feed, seen uint64) {
+	release, err := h.locks.take(ctx, "recall "+h.names.of(f.key)) // once for all watchers
+	if err != nil {
+		return
+	}
+	defer release()
 	for {
 		h.mu.Lock()
-		first, full := f.changes[0], len(f.changes) >= keepChanges
+		first, full := f.changes[0], len(f.changes) >= keepChanges || f.bare
 		h.mu.Unlock()
 		if full || first.prev <= seen {
 			return
 		}
 		e, err := h.journal.Revision(ctx, h.names.of(f.key), first.prev)
-		if err != nil {
-			return // gone, or not to be had now: what is left out is told
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return // not to be had now: what is left out is told
 		}
-		r, err := decode(f.key, e.Value)
-		if err != nil {
-			return
+		var r *record
+		if err == nil {
+			r, err = decode(f.key, e.Value)
 		}
 		h.mu.Lock()
-		if f.changes[0].revision == first.revision {
+		switch {
+		case f.changes[0].revision != first.revision:
+		case err != nil:
+			f.bare = true
+		default:
 			f.changes = append([]change{h.change(first.prev, r.Prev, &r.Job)}, f.changes...)
 		}
 		h.mu.Unlock()

@@ -377,3 +377,25 @@ func TestMovedIsAskedAboutAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// Changes that this replica did not hear of, because a refused write brought it a later one, are fetched and told.
+func TestWatchWithoutGaps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := newUpstream()
+		h := newHub(t, Config{}, up.ask)
+		w := open(t, h, "a", "")
+		wantJob(t, nextNot(t, w), NotStarted, false)
+		for _, state := range []State{Running, Finished} {
+			h.Observed(t.Context(), Job{Key: theJob, State: state, Word: "word", Observed: time.Now()})
+		}
+		h.mu.Lock()
+		f := h.feeds[theJob]
+		last := f.latest()
+		f.changes = f.changes[:1]
+		f.add(last)
+		h.mu.Unlock()
+		wantJob(t, nextNot(t, w), Running, false)
+		wantJob(t, nextNot(t, w), Finished, false)
+		w.Close()
+	})
+}

@@ -44,6 +44,7 @@ type Watch struct {
 	header http.Header
 
 	seen       uint64 // the last change told, or known to the caller by a cursor
+	recalled   uint64 // the newest change when those before it were last fetched
 	introduced bool   // the first event was told
 	resumed    bool   // the caller came with a cursor
 	lost       bool   // the credential lost the job; guarded by the hub's lock
@@ -166,6 +167,12 @@ func (w *Watch) Close() {
 func (w *Watch) Next(ctx context.Context) (Event, error) {
 	for {
 		w.hub.mu.Lock()
+		if latest := w.feed.latest().revision; w.gap() && w.recalled != latest {
+			w.hub.mu.Unlock()
+			w.recalled = latest
+			w.hub.recall(ctx, w.feed, w.seen)
+			continue
+		}
 		proven := w.hub.proven(w.feed.key, w.owner)
 		event, ok := w.ready(proven)
 		changed := w.feed.changed
@@ -248,6 +255,12 @@ func (w *Watch) ready(proven bool) (Event, bool) {
 		return w.beatLocked(), true
 	}
 	return Event{}, false
+}
+
+// gap reports whether the feed lacks the change that comes after those seen. The hub is locked.
+func (w *Watch) gap() bool {
+	first := w.feed.changes[0]
+	return w.seen != 0 && first.prev > w.seen && !w.feed.bare && len(w.feed.changes) < keepChanges
 }
 
 // next returns the change to tell after those seen, and whether others before it are left out.
