@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"github.com/amlgate/amlgate/server/store"
 )
 
 // EndReason is why a watch ends.
@@ -16,7 +18,7 @@ type EndReason int
 const (
 	EndTerminal   EndReason = iota + 1 // the job has ended, and the watcher has its last state
 	EndGone                            // the job was removed
-	EndDraining                        // this server stops
+	EndDraining                        // this server stops, or has lost the store
 	EndDeadline                        // the caller's deadline, or the greatest age of a watch, is near
 	EndAccessLost                      // the watcher's credential does not open the job any more
 )
@@ -68,6 +70,11 @@ func (h *Hub) Watch(ctx context.Context, key Key, header http.Header, cursor str
 	revision, known, err := h.epoch.revision(key, cursor)
 	if err != nil {
 		return nil, err
+	}
+	select {
+	case <-h.store.Lost():
+		return nil, store.ErrUnavailable
+	default:
 	}
 	if err := h.awaitLoaded(ctx); err != nil {
 		return nil, err
@@ -175,7 +182,7 @@ func (w *Watch) Next(ctx context.Context) (Event, error) {
 		}
 		proven := w.hub.proven(w.feed.key, w.owner)
 		event, ok := w.ready(proven)
-		changed := w.feed.changed
+		changed, lost := w.feed.changed, w.hub.store.Lost()
 		w.hub.mu.Unlock()
 		if ok {
 			w.beatAt = time.Now().Add(jitter(w.hub.cfg.Heartbeat, 0.1))
@@ -195,6 +202,7 @@ func (w *Watch) Next(ctx context.Context) (Event, error) {
 				w.hub.mu.Unlock()
 			}
 		case <-changed:
+		case <-lost:
 		case now := <-w.timer.C:
 			w.rings = time.Time{}
 			if !now.Before(w.beatAt) && now.Before(w.expires) {
@@ -247,6 +255,14 @@ func (w *Watch) ready(proven bool) (Event, bool) {
 		return w.end(EndDraining, "this server is stopping; come back with the cursor"), true
 	case f.ended != 0 && !(pending && f.ended == EndTerminal):
 		return w.end(f.ended, f.message), true
+	}
+	select {
+	case <-w.hub.store.Lost():
+		// News would not come here. Other replicas may have them.
+		return w.end(EndDraining, "this server has lost its journal; come back with the cursor"), true
+	default:
+	}
+	switch {
 	case !time.Now().Before(w.expires):
 		return w.end(EndDeadline, "the watch has reached its deadline or its greatest age; come back with the cursor"), true
 	case !w.introduced:
