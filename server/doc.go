@@ -74,6 +74,8 @@
 //     and no second way to write.
 //   - A start is announced in the job's record before it is sent, and settled there after: two writes. Where the fate of
 //     one is unknown the upstream is asked; a start that another replica may be sending is waited for, 15 s at most.
+//   - A replica that has lost its store ends its watches as one that stops does: what happens to their jobs would not be
+//     heard there. Before, they stayed, with heartbeats that said so.
 //   - Bodies and answers are not streamed through: each is read whole before anything is done with it. That is what lets a
 //     torn answer be an error instead of a short one, and it takes fewer and larger system calls than passing pieces on.
 //   - Without ColumnTypes (today's endpoints send none) the tables lane types columns by the JSON values themselves; see

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 	"google.golang.org/grpc/codes"
@@ -51,7 +52,17 @@ type job struct {
 	changes  []told
 	cursor   string
 	last     v1.JobState
-	terminal bool // the watch has told the end
+	terminal bool          // the watch has told the end
+	at       [3]time.Time  // of the submit's acknowledgement, the start's, and the end's telling
+	poised   chan struct{} // closed, and nil, once a start is acknowledged and a watch has told something
+}
+
+// settle closes poised when it is time. The job is locked.
+func (j *job) settle() {
+	if j.poised != nil && j.started && len(j.changes) > 0 {
+		close(j.poised)
+		j.poised = nil
+	}
 }
 
 // told is a change that a watcher was told of.
@@ -167,7 +178,7 @@ func (c *caller) submit(ctx context.Context, client v1.JobServiceClient, j *job)
 		return fmt.Errorf("submit: %w", err)
 	}
 	j.mu.Lock()
-	j.id = id
+	j.id, j.at[0] = id, time.Now()
 	j.mu.Unlock()
 	c.told(opSubmit)
 	return nil
@@ -200,7 +211,8 @@ func (c *caller) start(ctx context.Context, client v1.JobServiceClient, j *job) 
 		return fmt.Errorf("start: %w", err)
 	}
 	j.mu.Lock()
-	j.started = true
+	j.started, j.at[1] = true, time.Now()
+	j.settle()
 	j.mu.Unlock()
 	c.told(opStart)
 	return nil
@@ -251,6 +263,7 @@ func (c *caller) event(j *job, e *v1.WatchJobResponse) bool {
 			c.t.Errorf("job %s: told %v (%s) behind %v (%s)", j.id, state, e.GetCursor(), j.changes, before)
 		}
 		j.changes, j.last = append(j.changes, told{e.GetCursor(), state}), state
+		j.settle()
 		c.told("event")
 	case *v1.WatchJobResponse_Heartbeat:
 		if before != "" && e.GetCursor() != before {
@@ -262,7 +275,7 @@ func (c *caller) event(j *job, e *v1.WatchJobResponse) bool {
 			if !ended(j.last) {
 				c.t.Errorf("job %s: the watch ended as for a job that has, and told no more than %v", j.id, j.changes)
 			}
-			j.terminal = true
+			j.terminal, j.at[2] = true, time.Now()
 			c.told("end")
 		case v1.WatchEnd_REASON_DRAINING, v1.WatchEnd_REASON_DEADLINE:
 		default:
@@ -276,13 +289,13 @@ func (c *caller) event(j *job, e *v1.WatchJobResponse) bool {
 
 func ended(s v1.JobState) bool { return s > v1.JobState_JOB_STATE_RUNNING }
 
-// check holds what the caller was told against the list and the upstream.
-func (c *caller) check(ctx context.Context, client v1.JobServiceClient) error {
+// list lists all jobs of the caller.
+func (c *caller) list(ctx context.Context, client v1.JobServiceClient) (map[string]*v1.Job, error) {
 	listed := map[string]*v1.Job{}
 	for token := ""; ; {
 		page, err := client.ListJobs(c.with(ctx), &v1.ListJobsRequest{Workspace: callWorkspace, Service: "-", PageSize: 1000, PageToken: token})
 		if err != nil {
-			return fmt.Errorf("list: %w", err)
+			return nil, fmt.Errorf("list: %w", err)
 		}
 		for _, job := range page.GetJobs() {
 			if listed[job.GetJobId()] != nil {
@@ -291,8 +304,16 @@ func (c *caller) check(ctx context.Context, client v1.JobServiceClient) error {
 			listed[job.GetJobId()] = job
 		}
 		if token = page.GetNextPageToken(); token == "" {
-			break
+			return listed, nil
 		}
+	}
+}
+
+// check holds what the caller was told against the list and the upstream.
+func (c *caller) check(ctx context.Context, client v1.JobServiceClient) error {
+	listed, err := c.list(ctx, client)
+	if err != nil {
+		return err
 	}
 	jobs := c.all()
 	c.front.mu.Lock()

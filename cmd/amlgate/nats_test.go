@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,33 +69,7 @@ func newNATSCluster(t *testing.T) *natsCluster {
 	for i := range natsServers {
 		c.start(i)
 	}
-	c.settle()
 	return c
-}
-
-// settle waits until every server answers for JetStream: what is asked before there is a leader is never answered.
-func (c *natsCluster) settle() {
-	for _, p := range c.servers {
-		for !answers("nats://" + p.says("client")) {
-			if c.t.Context().Err() != nil {
-				c.t.Fatal("the NATS cluster has no leader")
-			}
-		}
-	}
-}
-
-func answers(url string) bool {
-	conn, err := nats.Connect(url, nats.NoReconnect())
-	if err != nil {
-		return false
-	}
-	defer conn.Close()
-	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(500*time.Millisecond))
-	if err != nil {
-		return false
-	}
-	_, err = js.AccountInfo(context.Background())
-	return err == nil
 }
 
 // start starts a server on its folder and leads the links to where it listens now.
@@ -188,4 +164,83 @@ func leaderSeenBy(url string) string {
 		return ""
 	}
 	return s.CachedInfo().Cluster.Leader
+}
+
+// keptStreams are all that the service keeps; the queue is there in managed mode only.
+var keptStreams = []string{"KV_amlgate_meta", "KV_amlgate_jobs", "KV_amlgate_requests", "AMLGATE_POLLS"}
+
+// whole waits until every stream has its leader and all its copies up to date, so that a fault meets a cluster that has got
+// over the one before.
+func (c *natsCluster) whole(ctx context.Context) {
+	c.ask(ctx, c.other(-1), func(js jetstream.JetStream, name string) bool {
+		s, err := js.Stream(context.Background(), name)
+		if err != nil {
+			return errors.Is(err, jetstream.ErrStreamNotFound)
+		}
+		info := s.CachedInfo().Cluster
+		return info != nil && info.Leader != "" && len(info.Replicas) == natsServers-1 &&
+			!slices.ContainsFunc(info.Replicas, func(p *jetstream.PeerInfo) bool { return !p.Current || p.Offline })
+	})
+}
+
+// chosen waits until every stream and the queue's consumer have a leader that is not the lost server, as the one at url says, and
+// returns how long that took. A fault may be over before: what has no watcher is not missed.
+func (c *natsCluster) chosen(ctx context.Context, url string, lost int) string {
+	began := time.Now()
+	c.ask(ctx, url, func(js jetstream.JetStream, name string) bool {
+		s, err := js.Stream(context.Background(), name)
+		if err != nil {
+			return errors.Is(err, jetstream.ErrStreamNotFound)
+		}
+		if info := s.CachedInfo().Cluster; info == nil || info.Leader == "" || info.Leader == fmt.Sprintf("n%d", lost) {
+			return false
+		}
+		if name != "AMLGATE_POLLS" {
+			return true
+		}
+		_, err = s.Consumer(context.Background(), "pollers")
+		return err == nil
+	})
+	if ctx.Err() != nil {
+		return "for some only"
+	}
+	return fmt.Sprint("after ", round(time.Since(began)))
+}
+
+// other is where a server listens that is not the lost one.
+func (c *natsCluster) other(lost int) string {
+	for i, p := range c.servers {
+		if i != lost && p != nil {
+			return "nats://" + p.says("client")
+		}
+	}
+	return ""
+}
+
+// ask asks a server about each stream until the answer is the one waited for.
+func (c *natsCluster) ask(ctx context.Context, url string, settled func(js jetstream.JetStream, stream string) bool) {
+	conn, err := nats.Connect(url)
+	if err != nil {
+		c.t.Error(err)
+		return
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(200*time.Millisecond))
+	if err != nil {
+		c.t.Error(err)
+		return
+	}
+	for _, name := range keptStreams {
+		for ctx.Err() == nil && !settled(js, name) {
+			c.pause(ctx)
+		}
+	}
+}
+
+// pause keeps whoever asks from spinning.
+func (c *natsCluster) pause(ctx context.Context) {
+	select {
+	case <-time.After(20 * time.Millisecond):
+	case <-ctx.Done():
+	}
 }

@@ -14,7 +14,13 @@
 //	watchdog.go  refuse new work before the disk or a bucket is full
 //	logger.go    a write that failed for good ends the process: JetStream goes on refusing even after space is freed
 //	bucket.go    a deadline on every write; a write without an answer is unknown, not failed, and repeated as the same
-//	             compare-and-set until its fate is known
+//	             compare-and-set until its fate is known; a refusal counts once the record in the way was seen
+//	presence.go  whether the store can be reached at all
+//	follow.go    a consumer is on one server, and made anew when that is gone
+//
+// After the loss of a server that leads a stream the others choose another within four to nine seconds, NATS' own constants.
+// A server that was cut off may for a moment after its return still take itself for the leader, and answer reads and refuse
+// writes from what it had; nothing is concluded from one such answer.
 //
 // An external cluster syncs its files as its own configuration says; no client can see that or ask for it.
 package store
