@@ -34,7 +34,7 @@ const (
 	WatchEnd_REASON_TERMINAL WatchEnd_Reason = 1
 	// The job was removed, here or upstream.
 	WatchEnd_REASON_JOB_GONE WatchEnd_Reason = 2
-	// This server is stopping; reconnect with the cursor.
+	// This server is stopping, or has lost its journal; reconnect with the cursor.
 	WatchEnd_REASON_DRAINING WatchEnd_Reason = 3
 	// The caller's deadline or this server's maximum watch age is near; reconnect with the cursor.
 	WatchEnd_REASON_DEADLINE WatchEnd_Reason = 4
