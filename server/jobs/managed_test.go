@@ -152,6 +152,8 @@ func TestQueueIsFilledAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := newUpstream()
 		h := managedOn(t, newStore(t), Config{}, up.ask)
+		<-h.Loaded()
+		synctest.Wait() // the queue was filled with what there is, which is nothing
 		up.to(Running, "Running")
 		h.Observed(t.Context(), Job{Key: theJob, State: Running, Word: "Running", Observed: time.Now()})
 		time.Sleep(2 * time.Second)
