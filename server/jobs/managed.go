@@ -168,14 +168,35 @@ func (h *Hub) delivered(d store.Delivery) {
 	watched := h.feeds[key] != nil || h.interest[key].After(now)
 	switch {
 	case e == nil && d.Count < 8: // its record may be on its way here
-	case e == nil || e.Job.State.Ended() || !e.moving() && !watched:
+	case e != nil && e.Job.State.Ended():
 		d.Done()
+	case e == nil || !e.moving() && !watched:
+		if !h.stopped {
+			h.work.Go(func() { h.unwanted(key, d) })
+		}
 	case e.asking, now.Before(e.notBefore), !watched && now.Sub(e.asked) < unwatchedEvery:
 	case h.asking >= h.cfg.MaxPolls || h.stopped:
 	default:
 		h.asking++
 		e.asking, e.asked = true, now
 		h.work.Go(func() { h.pollManaged(key, d) })
+	}
+}
+
+// unwanted takes a job out of the queue that by the index here need not be asked about, unless the store knows better:
+// news of a start may be late, and who took it out then would leave it for a minute without polls.
+func (h *Hub) unwanted(key Key, d store.Delivery) {
+	latest, err := h.journal.Get(h.ctx, d.Key)
+	switch {
+	case err == nil:
+		h.apply(latest)
+	case !errors.Is(err, store.ErrNotFound):
+		return // it comes again
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if e := h.index.entries[key]; err != nil || e == nil || !e.moving() {
+		d.Done()
 	}
 }
 

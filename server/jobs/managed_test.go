@@ -171,3 +171,36 @@ func TestQueueIsFilledAgain(t *testing.T) {
 		}
 	})
 }
+
+// A replica that has not heard of a start yet does not take the job out of the queue.
+func TestQueueKeepsWhatIsNewsHere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := managedOn(t, newStore(t), Config{}, newUpstream().ask)
+		keep(t, h, theJob, h.Owner(nil))
+		h.mu.Lock()
+		before := *h.index.entries[theJob]
+		h.mu.Unlock()
+		hand := func() (done bool) {
+			h.delivered(store.Delivery{Key: h.names.of(theJob), Count: 1, Done: func() { done = true }})
+			synctest.Wait()
+			return done
+		}
+		if !hand() {
+			t.Error("a job that was not started stays in the queue")
+		}
+		if err := h.update(t.Context(), keepFor, theJob, func(r *record, _ bool) bool {
+			r.Start = start{Phase: accepted, At: time.Now()}
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		h.mu.Lock()
+		*h.index.entries[theJob] = before // as if it had not been told
+		h.mu.Unlock()
+		if hand() {
+			t.Error("a started job is taken out")
+		}
+		h.Drain()
+	})
+}
