@@ -178,10 +178,7 @@ func TestHeadIsGetWithoutBody(t *testing.T) {
 	cfg := testConfig()
 	cfg.Upstream = newScriptedUpstream(t, okScript).url()
 	c := connect(t, start(t, cfg))
-	for ready := false; !ready; { // once the journal is read
-		resp, _ := c.exchange(t, wire("GET /readyz HTTP/1.1\nHost: a\n\n"))
-		ready = resp.StatusCode == 200
-	}
+	awaitReady(t, c)
 	for _, path := range []string{"/workspaces/w1/services/s1/swagger.json", "/healthz", "/readyz", "/openapi.json"} {
 		head, none := c.exchange(t, wire("HEAD "+path+" HTTP/1.1\nHost: a\n\n"))
 		get, body := c.exchange(t, wire("GET "+path+" HTTP/1.1\nHost: a\n\n"))

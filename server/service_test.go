@@ -213,6 +213,15 @@ func waitNotServing(t *testing.T, watch grpc.ServerStreamingClient[grpc_health_v
 	}
 }
 
+// awaitReady waits until the journal is read, before which a service is not ready.
+func awaitReady(t *testing.T, c *connection) {
+	t.Helper()
+	for ready := false; !ready; {
+		resp, _ := c.exchange(t, wire("GET /readyz HTTP/1.1\nHost: a\n\n"))
+		ready = resp.StatusCode == 200
+	}
+}
+
 func TestDrainLetsCallsFinish(t *testing.T) {
 	h := newHolding(t)
 	cfg := testConfig()
@@ -228,9 +237,7 @@ func TestDrainLetsCallsFinish(t *testing.T) {
 		t.Fatalf("%v %v", first, err)
 	}
 	probe := connect(t, srv) // open before the listeners close
-	if resp, _ := probe.exchange(t, wire("GET /readyz HTTP/1.1\nHost: a\n\n")); resp.StatusCode != 200 {
-		t.Errorf("not ready: %s", resp.Status)
-	}
+	awaitReady(t, probe)
 
 	var calls sync.WaitGroup
 	calls.Go(func() {
