@@ -64,7 +64,7 @@ func (h *Hub) manage() error {
 			stop()
 		})
 	}
-	taken, err := h.queue.Take(h.ctx, h.delivered)
+	taken, err := h.queue.Take(h.ctx, h.delivered, h.refillSoon)
 	if err != nil {
 		return err
 	}
@@ -113,12 +113,17 @@ func (h *Hub) want(key Key) {
 func (h *Hub) enqueue(key Key) bool {
 	err := h.queue.Add(h.ctx, h.names.of(key))
 	if err != nil {
-		select {
-		case h.missed <- struct{}{}:
-		default:
-		}
+		h.refillSoon()
 	}
 	return err == nil
+}
+
+// refillSoon has the queue filled again in a while.
+func (h *Hub) refillSoon() {
+	select {
+	case h.missed <- struct{}{}:
+	default:
+	}
 }
 
 // refillAfter is when the queue is filled again that did not take a job.
@@ -171,7 +176,8 @@ func (h *Hub) delivered(d store.Delivery) {
 	case e != nil && e.Job.State.Ended():
 		d.Done()
 	case e == nil || !e.moving() && !watched:
-		if !h.stopped {
+		if h.asking < h.cfg.MaxPolls && !h.stopped {
+			h.asking++
 			h.work.Go(func() { h.unwanted(key, d) })
 		}
 	case e.asking, now.Before(e.notBefore), !watched && now.Sub(e.asked) < unwatchedEvery:
@@ -187,15 +193,16 @@ func (h *Hub) delivered(d store.Delivery) {
 // news of a start may be late, and who took it out then would leave it for a minute without polls.
 func (h *Hub) unwanted(key Key, d store.Delivery) {
 	latest, err := h.journal.Get(h.ctx, d.Key)
-	switch {
-	case err == nil:
+	if err == nil {
 		h.apply(latest)
-	case !errors.Is(err, store.ErrNotFound):
-		return // it comes again
 	}
+	known := err == nil || errors.Is(err, store.ErrNotFound) // else it comes again
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if e := h.index.entries[key]; err != nil || e == nil || !e.moving() {
+	h.asking--
+	h.rouse()
+	watched := h.feeds[key] != nil || h.interest[key].After(time.Now()) // perhaps since a moment ago
+	if e := h.index.entries[key]; known && (e == nil || !e.moving() && !watched) {
 		d.Done()
 	}
 }

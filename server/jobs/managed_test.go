@@ -204,3 +204,25 @@ func TestQueueKeepsWhatIsNewsHere(t *testing.T) {
 		h.Drain()
 	})
 }
+
+// A job that is watched since a moment ago is not taken out of the queue.
+func TestWatchedJobStaysQueued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := managedOn(t, newStore(t), Config{}, newUpstream().ask)
+		h.Observed(t.Context(), Job{Key: theJob, State: NotStarted, Word: "NotStarted", Observed: time.Now()})
+		for _, watched := range []bool{false, true} {
+			if watched {
+				w := open(t, h, "", "")
+				defer w.Close()
+			}
+			out := false
+			h.mu.Lock()
+			h.asking++
+			h.mu.Unlock()
+			h.unwanted(theJob, store.Delivery{Key: h.names.of(theJob), Count: 1, Done: func() { out = true }})
+			if out == watched {
+				t.Errorf("watched %t: taken out %t", watched, out)
+			}
+		}
+	})
+}

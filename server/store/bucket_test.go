@@ -215,7 +215,7 @@ func TestQueueComesRound(t *testing.T) {
 			if d.Count == 4 {
 				d.Done()
 			}
-		})
+		}, func() { t.Error("made anew") })
 		if err != nil {
 			t.Fatal(err)
 		}

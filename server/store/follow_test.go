@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -80,10 +82,11 @@ func TestQueueIsMadeAnew(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	taken := make(chan string, 1)
+	anew := make(chan struct{}, 1)
 	done, err := q.Take(ctx, func(d Delivery) {
 		taken <- d.Key
 		d.Done()
-	})
+	}, func() { anew <- struct{}{} })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +104,39 @@ func TestQueueIsMadeAnew(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+	<-anew
+	cancel()
+	<-done
+}
+
+// A queue that a server has lost with its memory is made anew too, though nobody says that it is gone.
+func TestQueueIsMadeAnewAfterARestart(t *testing.T) {
+	srv := external(t, true)
+	port, dir := srv.Addr().(*net.TCPAddr).Port, srv.StoreDir()
+	s := open(t, Config{NATS: srv.ClientURL(), NATSReplicas: 1})
+	q, err := s.OpenQueue(t.Context(), []time.Duration{time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.deafFor = 0
+	ctx, cancel := context.WithCancel(t.Context())
+	taken, anew := make(chan string, 1), make(chan struct{}, 1)
+	done, err := q.Take(ctx, func(d Delivery) { taken <- d.Key }, func() { anew <- struct{}{} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Shutdown()
+	srv.WaitForShutdown()
+	external(t, true, func(o *server.Options) { o.Port, o.StoreDir = port, dir })
+	<-anew
+	for q.Add(t.Context(), "a") != nil {
+		if t.Context().Err() != nil {
+			t.Fatal("it takes nothing")
+		}
+	}
+	if got := <-taken; got != "a" {
+		t.Errorf("handed out %s", got)
 	}
 	cancel()
 	<-done

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,11 +25,15 @@ type Queue struct {
 	store    *Store
 	steps    []time.Duration
 	consumer jetstream.Consumer
+	deafFor  time.Duration // how long nobody may answer before the queue is taken for gone
 }
+
+// deafFor is longer than servers take to choose a leader, nearly always.
+const deafFor = 10 * time.Second
 
 // OpenQueue declares the queue; a key comes again after the first step, then the second; the last one repeats.
 func (s *Store) OpenQueue(ctx context.Context, steps []time.Duration) (*Queue, error) {
-	q := &Queue{store: s, steps: steps}
+	q := &Queue{store: s, steps: steps, deafFor: deafFor}
 	if err := q.declare(ctx); err != nil {
 		return nil, err
 	}
@@ -71,9 +76,9 @@ func (q *Queue) Add(ctx context.Context, key string) error {
 // asks anew: whom it asked before may have died, or lead no longer.
 const queueBeat = 500 * time.Millisecond
 
-// Take calls handle for each key that this replica is handed, from one goroutine that must not be held up. It ends with
-// ctx, or with the store; done is closed then.
-func (q *Queue) Take(ctx context.Context, handle func(Delivery)) (done <-chan struct{}, err error) {
+// Take calls handle for each key that this replica is handed, from one goroutine that must not be held up, and anew where
+// the queue had to be made anew and is empty. It ends with ctx, or with the store; done is closed then.
+func (q *Queue) Take(ctx context.Context, handle func(Delivery), anew func()) (done <-chan struct{}, err error) {
 	consuming, err := q.consume(handle)
 	if err != nil {
 		return nil, err
@@ -86,7 +91,9 @@ func (q *Queue) Take(ctx context.Context, handle func(Delivery)) (done <-chan st
 			case <-ctx.Done():
 			case <-q.store.ended:
 			case <-consuming.Closed():
-				consuming = q.again(ctx, handle)
+				if consuming = q.again(ctx, handle); consuming != nil {
+					anew()
+				}
 				continue
 			}
 			consuming.Stop()
@@ -107,11 +114,11 @@ func (q *Queue) again(ctx context.Context, handle func(Delivery)) jetstream.Cons
 			return nil
 		case <-time.After(time.Second):
 		}
-		q.store.log.Warn("the poll queue is gone and is made anew")
 		if q.declare(ctx) != nil {
 			continue
 		}
 		if consuming, err := q.consume(handle); err == nil {
+			q.store.log.Warn("the poll queue was gone and is made anew")
 			return consuming
 		}
 	}
@@ -120,13 +127,20 @@ func (q *Queue) again(ctx context.Context, handle func(Delivery)) jetstream.Cons
 // consume begins to take.
 func (q *Queue) consume(handle func(Delivery)) (jetstream.ConsumeContext, error) {
 	// Few at a time and for a short while: what was handed to a replica that is cut off waits for its step to pass.
+	var deaf atomic.Pointer[time.Time] // since when nobody has answered
 	consuming, err := q.consumer.Consume(func(m jetstream.Msg) {
 		meta, err := m.Metadata()
 		if err != nil {
 			return
 		}
 		handle(Delivery{Key: m.Subject()[len(pollsSubject):], Count: int(meta.NumDelivered), Done: func() { _ = m.Ack() }})
-	}, jetstream.PullMaxMessages(64), jetstream.PullExpiry(5*time.Second), jetstream.PullHeartbeat(queueBeat))
+	}, jetstream.PullMaxMessages(64), jetstream.PullExpiry(5*time.Second), jetstream.PullHeartbeat(queueBeat), jetstream.ConsumeErrHandler(func(c jetstream.ConsumeContext, err error) {
+		// The queue lives in memory, and a server that starts again has none: nobody answers then, which is no reason for
+		// nats.go to stop. While servers choose a leader nobody does either, but that passes.
+		if now := time.Now(); errors.Is(err, nats.ErrNoResponders) && !deaf.CompareAndSwap(nil, &now) && now.Sub(*deaf.Load()) >= q.deafFor {
+			c.Stop()
+		}
+	}))
 	if err != nil {
 		return nil, fmt.Errorf("the poll queue: %w", err)
 	}
