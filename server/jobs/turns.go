@@ -86,21 +86,26 @@ func (t *turns) await(ctx context.Context, patience time.Duration) error {
 		return nil
 	default:
 	}
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	for before := t.answers.Load(); ; {
-		select {
-		case t.taken <- struct{}{}:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-timer.C:
-			now := t.answers.Load()
-			if now == before {
-				return fmt.Errorf("%w: no write was answered for %s", store.ErrUnavailable, patience)
-			}
-			before = now
-			timer.Reset(patience)
+	own, cancel := context.WithCancel(ctx)
+	defer cancel()
+	before := t.answers.Load()
+	var look func() // whether anybody was answered; the wait itself goes on, and keeps its place in the line
+	look = func() {
+		now := t.answers.Load()
+		if now == before {
+			cancel()
+		} else if before = now; own.Err() == nil {
+			time.AfterFunc(patience, look)
 		}
 	}
+	time.AfterFunc(patience, look)
+	select {
+	case t.taken <- struct{}{}:
+		return nil
+	case <-own.Done():
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w: no write was answered for %s", store.ErrUnavailable, patience)
 }

@@ -129,3 +129,32 @@ func TestTurnsAreInOrder(t *testing.T) {
 		most.Wait()
 	})
 }
+
+// Who waits keeps its place in the line, however impatient it is and however many come after.
+func TestTurnsAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, Config{}, newUpstream().ask)
+		before := others(t, h, 4*maxWrites, time.Second, nil) // four seconds' work
+		begin := time.Now()
+		var came time.Duration
+		before.Go(func() {
+			if err := h.journal.turn(t.Context(), observeFor, func(context.Context) error { return nil }); err != nil {
+				t.Error(err)
+			}
+			came = time.Since(begin)
+		})
+		synctest.Wait()
+		for range 20 { // more than that comes all the time
+			time.Sleep(500 * time.Millisecond)
+			for range maxWrites {
+				before.Go(func() {
+					_ = h.journal.turn(t.Context(), keepFor, func(context.Context) error { time.Sleep(time.Second); return nil })
+				})
+			}
+		}
+		before.Wait()
+		if came > 5*time.Second {
+			t.Errorf("its turn came after %s", came)
+		}
+	})
+}
