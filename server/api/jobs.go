@@ -83,7 +83,7 @@ func (s *Jobs) submit(ctx context.Context, service jobs.Key, body []byte, reques
 		return "", Refuse(UpstreamForeign, "", "the upstream's id for the new job cannot stand in a URL; the job exists")
 	}
 	service.ID = id
-	return id, s.hub.Keep(ctx, service, s.hub.Owner(call.Header), request)
+	return id, s.hub.Keep(context.WithoutCancel(ctx), service, s.hub.Owner(call.Header), request) // it is there, whoever is still waiting
 }
 
 // submitBody returns AzureML's JSON for a new job.

@@ -166,7 +166,9 @@ func (x *index) drop(e *entry) {
 	} else {
 		x.adopted--
 	}
-	delete(x.request, e.Request)
+	if x.request[e.Request] == e.Job.Key { // and not another job's, done anew for the same id
+		delete(x.request, e.Request)
+	}
 }
 
 // Filter says which jobs a list has.

@@ -225,7 +225,7 @@ func (h *Hub) expire() {
 		case age >= rewriteAfter && !e.Job.State.Ended() && (watched || h.upstream.Managed && e.moving()):
 			live = append(live, key)
 		}
-		if e.Request != "" && now.Sub(e.Submitted) >= store.RequestsAge {
+		if e.Request != "" && now.Sub(e.Submitted) >= store.RequestsAge && h.index.request[e.Request] == key {
 			delete(h.index.request, e.Request)
 		}
 	}

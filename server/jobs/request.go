@@ -43,7 +43,8 @@ type claim struct {
 // Once returns the answer of do, which is called once for a request id that succeeds, however often, from wherever, and
 // after however many crashes Once is. Do is given the request id's key, and whether it may have been called before
 // without anybody knowing how that ended. It may return undo, which takes back what it did; that is called where the
-// request id got another answer meanwhile. Where do fails, the request id is free again. Errors are ErrReused, do's own, the
+// request id got another answer meanwhile. Where do fails, the request id is free again, unless what it did may have been
+// kept all the same. Errors are ErrReused, do's own, the
 // store's and the context's.
 func (h *Hub) Once(ctx context.Context, req Request, do func(ctx context.Context, request string, again bool) (answer string, undo func(), err error)) (string, error) {
 	if err := h.awaitLoaded(ctx); err != nil {
@@ -69,6 +70,9 @@ func (h *Hub) Once(ctx context.Context, req Request, do func(ctx context.Context
 		}
 		given, undo, err := do(ctx, key, again)
 		settle := context.WithoutCancel(ctx)
+		if err != nil && unsure(err) {
+			return "", err // the claim stays: the next call with this id looks first for what was done
+		}
 		if err != nil {
 			if freed := h.requests.Delete(settle, keepFor, key, revision); freed != nil && !errors.Is(freed, store.ErrConflict) {
 				h.log.Warn("a request id stays taken for now", "error", freed)
@@ -90,6 +94,11 @@ func (h *Hub) Once(ctx context.Context, req Request, do func(ctx context.Context
 		// writes down decides.
 		spare = append(spare, outcome{given, undo})
 	}
+}
+
+// unsure reports whether an error leaves open what was done.
+func unsure(err error) bool {
+	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // outcomes are what was done for a request id whose claim was gone afterwards.

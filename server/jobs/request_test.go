@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/amlgate/amlgate/server/store"
 )
 
 const someID = "123e4567-e89b-42d3-a456-426614174000"
@@ -19,6 +21,7 @@ type submitter struct {
 	fail  error
 	hold  chan struct{}
 	die   func() // after the job was kept
+	torn  error  // what is heard although the job was kept
 }
 
 func (s *submitter) once(t *testing.T, h *Hub, key, id, body string) (string, error) {
@@ -32,7 +35,7 @@ func (s *submitter) once(t *testing.T, h *Hub, key, id, body string) (string, er
 		s.mu.Lock()
 		s.calls++
 		job := Key{"w1", "s1", fmt.Sprint("j", s.calls)}
-		fail, hold, die := s.fail, s.hold, s.die
+		fail, hold, die, torn := s.fail, s.hold, s.die, s.torn
 		s.mu.Unlock()
 		if hold != nil {
 			<-hold
@@ -43,6 +46,9 @@ func (s *submitter) once(t *testing.T, h *Hub, key, id, body string) (string, er
 		err := h.Keep(ctx, job, owner, request)
 		if die != nil {
 			die()
+		}
+		if torn != nil {
+			err = torn
 		}
 		return job.ID, func() { h.Withdraw(job) }, err
 	})
@@ -189,4 +195,22 @@ func TestSlowClaimIsAnsweredByItsOwn(t *testing.T) {
 			t.Errorf("listed %s", got)
 		}
 	})
+}
+
+// A call whose job was kept although it heard otherwise has made that job: the next call with its id finds it.
+func TestRequestOfUnknownFate(t *testing.T) {
+	for _, torn := range []error{store.ErrUnavailable, context.Canceled, context.DeadlineExceeded} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &submitter{torn: torn}
+			h := newHub(t, Config{}, newUpstream().ask)
+			if _, err := s.once(t, h, "a", someID, "x"); !errors.Is(err, torn) {
+				t.Error(err)
+			}
+			s.torn = nil
+			s.want(t, h, "a", someID, "x", "j1")
+			if got := listed(t, h, "a"); len(got) != 1 {
+				t.Errorf("listed %v", got)
+			}
+		})
+	}
 }
