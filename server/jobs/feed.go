@@ -27,8 +27,9 @@ func (h *Hub) change(revision, prev uint64, job *Job) change {
 type feed struct {
 	key     Key
 	watches map[*Watch]struct{}
-	changes []change // the newest last, never empty, without gaps in their numbers
-	bare    bool     // the store has nothing from before the first of them
+	changes []change  // the newest last, never empty, without gaps in their numbers
+	bare    bool      // the store has nothing from before the first of them
+	unread  time.Time // when the store last did not answer what there was before them
 
 	// changed is closed, and replaced, whenever a watcher has something to look at.
 	changed chan struct{}
@@ -115,20 +116,27 @@ func (h *Hub) newFeed(e *entry) *feed {
 
 // recall fetches a feed's changes of before its first, back to the one after seen, as far as the store has them.
 func (h *Hub) recall(ctx context.Context, f *feed, seen uint64) {
+	began := time.Now()
 	release, err := h.locks.take(ctx, "recall "+h.names.of(f.key)) // once for all watchers
 	if err != nil {
 		return
 	}
 	defer release()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(h.ctx, cancel)()
 	for {
 		h.mu.Lock()
-		first, full := f.changes[0], len(f.changes) >= keepChanges || f.bare
+		first, full := f.changes[0], len(f.changes) >= keepChanges || f.bare || f.unread.After(began)
 		h.mu.Unlock()
 		if full || first.prev <= seen {
 			return
 		}
 		e, err := h.journal.Revision(ctx, h.names.of(f.key), first.prev)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			h.mu.Lock()
+			f.unread = time.Now() // those who waited meanwhile need not wait as long again
+			h.mu.Unlock()
 			return // not to be had now: what is left out is told
 		}
 		var r *record
