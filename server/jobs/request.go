@@ -93,6 +93,7 @@ func (h *Hub) Once(ctx context.Context, req Request, do func(ctx context.Context
 		// Another has taken the claim over. It may have found what was done here and answer with that, or do it anew: what it
 		// writes down decides.
 		spare = append(spare, outcome{given, undo})
+		ctx = settle // whoever calls: what is spare is to be taken back
 	}
 }
 

@@ -25,8 +25,12 @@ type submitter struct {
 }
 
 func (s *submitter) once(t *testing.T, h *Hub, key, id, body string) (string, error) {
+	return s.onceFor(t.Context(), h, key, id, body)
+}
+
+func (s *submitter) onceFor(ctx context.Context, h *Hub, key, id, body string) (string, error) {
 	owner := h.Owner(keyed(key))
-	return h.Once(t.Context(), Request{ID: id, Owner: owner, Body: []byte(body)}, func(ctx context.Context, request string, again bool) (string, func(), error) {
+	return h.Once(ctx, Request{ID: id, Owner: owner, Body: []byte(body)}, func(ctx context.Context, request string, again bool) (string, func(), error) {
 		if again {
 			if job, found, err := h.Submitted(ctx, request); found || err != nil {
 				return job.ID, nil, err
@@ -160,6 +164,39 @@ func TestSlowClaimGivesWay(t *testing.T) {
 		if got := <-first; got != "j2" {
 			t.Errorf("the slow one answers %s", got)
 		}
+		synctest.Wait()
+		if got := fmt.Sprint(listed(t, a, "a"), listed(t, b, "a")); got != "[j2] [j2]" {
+			t.Errorf("listed %s", got)
+		}
+	})
+}
+
+// It takes its job back even if nobody waits for it any more.
+func TestSlowClaimGivesWayAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up, s := newUpstream(), &submitter{}
+		st := newStore(t)
+		a, b := hubOn(t, st, Config{}, up.ask), hubOn(t, st, Config{}, up.ask)
+		a.alone, b.alone = false, false
+		ctx, leave := context.WithCancel(t.Context())
+		var both sync.WaitGroup
+		var holds []chan struct{}
+		for i, h := range []*Hub{a, b} {
+			caller := []context.Context{ctx, t.Context()}[i]
+			hold := make(chan struct{})
+			holds = append(holds, hold)
+			s.mu.Lock()
+			s.hold = hold
+			s.mu.Unlock()
+			both.Go(func() { _, _ = s.onceFor(caller, h, "a", someID, "x") })
+			time.Sleep(claimFor + time.Second) // the second takes the claim over
+		}
+		close(holds[0])
+		time.Sleep(time.Second) // the first has kept its job, and waits for what the second makes of it
+		leave()
+		time.Sleep(time.Second)
+		close(holds[1])
+		both.Wait()
 		synctest.Wait()
 		if got := fmt.Sprint(listed(t, a, "a"), listed(t, b, "a")); got != "[j2] [j2]" {
 			t.Errorf("listed %s", got)
