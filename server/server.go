@@ -174,6 +174,9 @@ func (s *Server) newGRPC(config *tls.Config, rooms services, access *accessLog) 
 		// Up to this the codec refuses in our words, which name the flag; beyond it grpc-go does, in its own.
 		grpc.MaxRecvMsgSize(2 * s.cfg.maxMessage()),
 		experimental.BufferPool(&frames{}),
+		// A call on a new goroutine grows its stack anew, about a tenth of a small call's CPU. Calls beyond these, watches among
+		// them, have goroutines of their own.
+		grpc.NumStreamWorkers(64),
 		// A scoring request of common size comes in one go. The connection's window bounds what a caller can have us hold.
 		grpc.InitialWindowSize(1 << 20),
 		grpc.InitialConnWindowSize(4 << 20),
@@ -186,6 +189,9 @@ func (s *Server) newGRPC(config *tls.Config, rooms services, access *accessLog) 
 	}
 	if config != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(config)))
+	} else {
+		// Two more frames with a system call. Through TLS, which reads a record at a time, it would only be memory.
+		options = append(options, grpc.ReadBufferSize(64<<10))
 	}
 	s.grpc = grpc.NewServer(options...)
 	s.grpc.RegisterService(lent(v1.ScoringService_ServiceDesc), rooms.scoring)
