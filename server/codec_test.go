@@ -188,9 +188,75 @@ func TestAnswersAreWrittenAsEver(t *testing.T) {
 			t.Errorf("an answer of %d bytes without a buffer: %v, or it differs", size, err)
 		}
 	}
-	tables := &v1.ExecuteResponse{Payload: &v1.ExecuteResponse_Tables{Tables: &v1.ScoringOutput{Results: map[string]*v1.Table{"o": {RowCount: 9}}}}}
-	if data, err := c.Marshal(&outgoing{msg: tables}); err != nil || !bytes.Equal(data.Materialize(), encoded(t, tables)) {
-		t.Errorf("tables: %v, or they differ", err)
+}
+
+// answerOf is an answer with a table of one column, cells long.
+func answerOf(name string, cells int) *v1.ExecuteResponse {
+	values := make([]float64, cells)
+	for i := range values {
+		values[i] = float64(i) / 8
+	}
+	table := &v1.Table{RowCount: uint32(cells), Columns: []*v1.Column{{Name: name, Values: &v1.Column_Doubles{Doubles: &v1.Doubles{Values: values}}}}}
+	return &v1.ExecuteResponse{Payload: &v1.ExecuteResponse_Tables{Tables: &v1.ScoringOutput{Results: map[string]*v1.Table{"o": table}}}}
+}
+
+// Answers of tables are written over the JSON they came from, where that has about their size, and else into a buffer of
+// their own. It goes back when the transport is done with it.
+func TestTablesAreWrittenAsEver(t *testing.T) {
+	pool := memory.NewPool(1 << 30)
+	c := newCodec(pool, 1<<20)
+	for _, cells := range []int{0, 1, leastLoan/8 - 9, leastLoan / 8, 5000, 50_000} {
+		for _, room := range []int{0, 1, 8*cells - 1, 9*cells + 100, 30*cells + 20_000} { // 0: unpacked, or the garbage collector's
+			out := &outgoing{msg: answerOf("c", cells), rpc: &rpc{conn: &grpcConn{}}}
+			want := encoded(t, out.msg)
+			if room > 0 {
+				out.lease, _ = pool.Lend(room)
+			}
+			over := out.lease
+			fits := over != nil && cap(over.B) >= len(want) && cap(over.B) <= 2*len(want)
+			if f := c.write(out); f != nil {
+				t.Fatal(f)
+			}
+			if len(want) >= leastLoan && (out.lease == over) != fits {
+				t.Errorf("%d bytes beside a buffer of %d: it is written over: %v, want %v", len(want), room, !fits, fits)
+			}
+			data, err := c.Marshal(out)
+			if err != nil || !bytes.Equal(data.Materialize(), want) {
+				t.Fatalf("%d cells beside a buffer of %d: %v, or they are written differently", cells, room, err)
+			}
+			if lent := pool.Lent(); (lent > 0) != (len(want) >= leastLoan) || lent > 2*int64(len(want)) {
+				t.Errorf("%d bytes are lent for an answer of %d that is to be written", lent, len(want))
+			}
+			data.Free()
+			if pool.Lent() != 0 {
+				t.Errorf("the buffer of an answer of %d bytes stays lent", len(want))
+			}
+		}
+	}
+}
+
+// An answer of tables that cannot be written is refused, in words of its own where there is no room, and keeps nothing.
+func TestTablesThatCannotBeWritten(t *testing.T) {
+	for name, tc := range map[string]struct {
+		msg  *v1.ExecuteResponse
+		room int64
+		says string
+	}{
+		"no room":   {answerOf("c", 5000), 20_000, "--max-in-flight); the call has run"},
+		"not UTF-8": {answerOf("\xff", 5000), 1 << 20, "unexpected"},
+	} {
+		pool := memory.NewPool(tc.room)
+		lease, err := pool.Lend(3000) // the JSON
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := newCodec(pool, 1<<20).write(&outgoing{msg: tc.msg, lease: lease})
+		if f == nil || !strings.Contains(f.Error(), tc.says) {
+			t.Errorf("%s: %v", name, f)
+		}
+		if pool.Lent() != 0 {
+			t.Errorf("%s: %d bytes stay lent", name, pool.Lent())
+		}
 	}
 }
 

@@ -152,8 +152,22 @@ func answeringUpstream(t *testing.T, body string) string {
 // TestAnswersNobodyReads drops callers while their answers are queued, several times as much as there is room for: none
 // of it stays counted.
 func TestAnswersNobodyReads(t *testing.T) {
-	answer := `{"Results":"` + strings.Repeat("x", 400<<10) + `"}`
-	for name, drop := range map[string]func(*testing.T, *server.Server){
+	asTables := proto.CloneOf(scoreNothing)
+	asTables.Payload = &v1.ExecuteRequest_Tables{Tables: &v1.ScoringInput{}}
+	text := strings.Repeat("x", 400<<10)
+	answer := `{"Results":{"o":{"type":"table","value":{"ColumnNames":["c"],"Values":[["` + text + `"]]}}}}`
+	t.Run("json", func(t *testing.T) {
+		nobodyReads(t, scoreNothing, answer, func(resp *v1.ExecuteResponse) bool { return string(resp.GetJson()) == answer })
+	})
+	t.Run("tables", func(t *testing.T) {
+		nobodyReads(t, asTables, answer, func(resp *v1.ExecuteResponse) bool {
+			return resp.GetTables().GetResults()["o"].GetColumns()[0].GetStrings().GetValues()[0] == text
+		})
+	})
+}
+
+func nobodyReads(t *testing.T, req *v1.ExecuteRequest, answer string, right func(*v1.ExecuteResponse) bool) {
+	for name, drop := range map[string]func(*testing.T, *server.Server, *v1.ExecuteRequest){
 		"a stream that is reset":           resetStreams,
 		"a connection that is closed":      closeConnections,
 		"a connection over REST":           closeREST,
@@ -162,15 +176,31 @@ func TestAnswersNobodyReads(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := start(t, tightConfig(answeringUpstream(t, answer)))
-			drop(t, srv)
+			drop(t, srv, req)
 			waitNothingHeld(t, srv)
-			resp, err := v1.NewScoringServiceClient(dial(t, srv)).Execute(t.Context(), scoreNothing, grpc.MaxCallRecvMsgSize(1<<20))
-			if err != nil || string(resp.GetJson()) != answer {
+			resp, err := v1.NewScoringServiceClient(dial(t, srv)).Execute(t.Context(), req, grpc.MaxCallRecvMsgSize(1<<20))
+			if err != nil || !right(resp) {
 				t.Errorf("a call that reads its answer: %v", err)
 			}
 			waitNothingHeld(t, srv)
 		})
 	}
+}
+
+// TestTablesThatFindNoRoom has an answer that is small as JSON and larger than all room as a message: the caller learns that
+// the call has run, and nothing stays counted.
+func TestTablesThatFindNoRoom(t *testing.T) {
+	row := "[" + strings.Repeat("1,", 999) + "1],"
+	rows := strings.TrimSuffix(strings.Repeat(row, 400), ",") // 800 kB, and 3.2 MB as doubles
+	cfg := tightConfig(answeringUpstream(t, `{"Results":{"o":{"type":"table","value":{"Values":[`+rows+`]}}}}`))
+	cfg.MaxBody, cfg.MaxAnswer = 64<<10, 960<<10
+	srv := start(t, cfg)
+	client := v1.NewScoringServiceClient(dial(t, srv))
+	_, err := client.Execute(t.Context(), &v1.ExecuteRequest{Workspace: "w1", Service: "s1", Payload: &v1.ExecuteRequest_Tables{Tables: &v1.ScoringInput{}}})
+	if st := status.Convert(err); st.Code() != codes.ResourceExhausted || !strings.Contains(st.Message(), "--max-in-flight") || !strings.Contains(st.Message(), "the call has run") {
+		t.Errorf("%v", err)
+	}
+	waitNothingHeld(t, srv)
 }
 
 // h2 is a client that speaks HTTP/2 frame by frame, with the smallest of windows: answers stay queued at the server.
@@ -196,10 +226,10 @@ func newH2(t testing.TB, srv *server.Server) *h2 {
 	return c
 }
 
-// execute sends a call that scores nothing and returns its stream.
-func (c *h2) execute(t *testing.T) uint32 {
+// execute sends a scoring call and returns its stream.
+func (c *h2) execute(t *testing.T, req *v1.ExecuteRequest) uint32 {
 	t.Helper()
-	return c.call(t, v1.ScoringService_Execute_FullMethodName, scoreNothing)
+	return c.call(t, v1.ScoringService_Execute_FullMethodName, req)
 }
 
 // call sends a call and returns its stream.
@@ -255,10 +285,10 @@ func (c *h2) await(t testing.TB, id uint32) {
 
 const dropped = 30 // of 400 KiB: six times the room
 
-func resetStreams(t *testing.T, srv *server.Server) {
+func resetStreams(t *testing.T, srv *server.Server, req *v1.ExecuteRequest) {
 	c := newH2(t, srv)
 	for range dropped {
-		id := c.execute(t)
+		id := c.execute(t, req)
 		c.await(t, id)
 		if inFlight(t, srv) == 0 {
 			t.Error("an answer that is queued does not count")
@@ -268,25 +298,25 @@ func resetStreams(t *testing.T, srv *server.Server) {
 	}
 }
 
-func resetEarly(t *testing.T, srv *server.Server) {
+func resetEarly(t *testing.T, srv *server.Server, req *v1.ExecuteRequest) {
 	c := newH2(t, srv)
 	for range dropped {
-		_ = c.framer.WriteRSTStream(c.execute(t), http2.ErrCodeCancel)
+		_ = c.framer.WriteRSTStream(c.execute(t, req), http2.ErrCodeCancel)
 	}
 }
 
-func closeConnections(t *testing.T, srv *server.Server) {
+func closeConnections(t *testing.T, srv *server.Server, req *v1.ExecuteRequest) {
 	for range dropped / 3 {
 		c := newH2(t, srv)
 		for range 3 {
-			c.await(t, c.execute(t))
+			c.await(t, c.execute(t, req))
 		}
 		_ = c.conn.Close()
 		waitNothingHeld(t, srv)
 	}
 }
 
-func closeREST(t *testing.T, srv *server.Server) {
+func closeREST(t *testing.T, srv *server.Server, _ *v1.ExecuteRequest) {
 	for range dropped {
 		c := connect(t, srv)
 		_ = c.Conn.(*net.TCPConn).SetReadBuffer(1)
@@ -298,7 +328,7 @@ func closeREST(t *testing.T, srv *server.Server) {
 	}
 }
 
-func cancelCalls(t *testing.T, srv *server.Server) {
+func cancelCalls(t *testing.T, srv *server.Server, req *v1.ExecuteRequest) {
 	client := dial(t, srv)
 	for range dropped {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -306,7 +336,7 @@ func cancelCalls(t *testing.T, srv *server.Server) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = stream.SendMsg(scoreNothing)
+		_ = stream.SendMsg(req)
 		_, _ = stream.Header() // the answer is behind it
 		cancel()
 	}

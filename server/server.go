@@ -163,6 +163,7 @@ func (s *Server) connect() (err error) {
 
 // newGRPC builds the native listener's server.
 func (s *Server) newGRPC(config *tls.Config, rooms services, access *accessLog) {
+	codec := newCodec(s.buffers, s.cfg.maxMessage())
 	options := []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(append([]grpc.UnaryServerInterceptor{sendHead}, s.chain()...)...),
 		grpc.ChainStreamInterceptor(sendStreamHead, streamChain(s.log, s.gate)),
@@ -170,7 +171,7 @@ func (s *Server) newGRPC(config *tls.Config, rooms services, access *accessLog) 
 		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
 			return api.Refuse(api.NotImplemented, "", "there is no such RPC; see reflection or the contract for those there are")
 		}),
-		grpc.ForceServerCodecV2(newCodec(s.buffers, s.cfg.maxMessage())),
+		grpc.ForceServerCodecV2(codec),
 		// Up to this the codec refuses in our words, which name the flag; beyond it grpc-go does, in its own.
 		grpc.MaxRecvMsgSize(2 * s.cfg.maxMessage()),
 		experimental.BufferPool(&frames{}),
@@ -194,8 +195,8 @@ func (s *Server) newGRPC(config *tls.Config, rooms services, access *accessLog) 
 		options = append(options, grpc.ReadBufferSize(64<<10))
 	}
 	s.grpc = grpc.NewServer(options...)
-	s.grpc.RegisterService(lent(v1.ScoringService_ServiceDesc), rooms.scoring)
-	s.grpc.RegisterService(lent(v1.JobService_ServiceDesc), rooms.jobs)
+	s.grpc.RegisterService(codec.lent(v1.ScoringService_ServiceDesc), rooms.scoring)
+	s.grpc.RegisterService(codec.lent(v1.JobService_ServiceDesc), rooms.jobs)
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	for name := range s.grpc.GetServiceInfo() {
 		s.health.SetServingStatus(name, grpc_health_v1.HealthCheckResponse_SERVING)

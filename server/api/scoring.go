@@ -81,7 +81,8 @@ func (s *Scoring) executeJSON(ctx context.Context, req *v1.ExecuteRequest, paylo
 	return &out.response, nil
 }
 
-// executeTables writes typed tables as AzureML's JSON and reads the answer back into tables.
+// executeTables writes typed tables as AzureML's JSON and reads the answer back into tables, which hold nothing of it: who
+// takes the answer's buffer may write over it.
 func (s *Scoring) executeTables(ctx context.Context, req *v1.ExecuteRequest, input *v1.ScoringInput) (*v1.ExecuteResponse, error) {
 	switch {
 	case req.GetDetails():
@@ -102,7 +103,6 @@ func (s *Scoring) executeTables(ctx context.Context, req *v1.ExecuteRequest, inp
 	if err != nil {
 		return nil, FailureOf(err)
 	}
-	defer answer.Release() // the tables hold nothing of it
 	plain, err := answer.Plain(int64(s.limits.Answer))
 	if err != nil {
 		return nil, FailureOf(err)
@@ -201,6 +201,11 @@ func Full() *Failure {
 	f := Refuse(NoRoom, "", "too many bytes of requests and answers are in flight (--max-in-flight); nothing ran, try again in a moment")
 	f.RetryAfter = time.Second
 	return f
+}
+
+// FullForAnswer refuses to answer a call that has run, where there is no room for its answer.
+func FullForAnswer() *Failure {
+	return Refuse(NoRoom, "", "too many bytes are in flight for the answer (--max-in-flight); the call has run")
 }
 
 // TooLarge refuses a request whose field would need more than limit bytes of JSON.
