@@ -243,6 +243,13 @@ func (s *Server) newREST(config *tls.Config, rooms services, access *accessLog) 
 	return nil
 }
 
+// kept is about how many bytes a server keeps besides bodies, the ballast of its command included.
+const kept = 64 << 20
+
+// PaceCollector has bodies in flight take no second share of memory as garbage. It sets the garbage collector's percentage
+// of the whole process, which is the command's to allow.
+func (s *Server) PaceCollector() { s.buffers.Pace(kept) }
+
 // ready reports whether calls can be answered: the journal is read, the store is there, and no stop has begun.
 func (s *Server) ready() bool {
 	select {

@@ -32,15 +32,21 @@ func (c *serveCmd) Run(ctx context.Context, std *streams) error {
 	if err != nil {
 		return err
 	}
+	if tuned() {
+		s.PaceCollector()
+	}
 	return s.Run(ctx)
 }
 
+// tuned reports whether the garbage collector is ours to tune: GOGC, if set, is what is wanted instead.
+func tuned() bool { return os.Getenv("GOGC") == "" }
+
 // ballast is memory that is never touched, and so takes none of the machine's. The garbage collector runs whenever the
 // heap has doubled, and a gateway keeps so little that it would run dozens of times a second under load, for a twentieth
-// of the CPU. With the ballast counted in, it lets as much garbage again gather first. GOGC, if set, is what is wanted
-// instead; and where memory is limited, the ballast is a small part of the limit, against which it counts.
+// of the CPU. With the ballast counted in, it lets as much garbage again gather first. Where memory is limited, it is a small
+// part of the limit, against which it counts.
 func ballast() []byte {
-	if os.Getenv("GOGC") != "" {
+	if !tuned() {
 		return nil
 	}
 	return make([]byte, min(32<<20, debug.SetMemoryLimit(-1)/32))

@@ -5,6 +5,8 @@
 // for a while are left to the garbage collector. A sync.Pool would not do, since each collection empties it, and buffers
 // of this size, made anew, bring on the next one.
 //
+// Buffers are heap to the garbage collector, which lets as much garbage gather as there is heap; Pool.Pace makes up for that.
+//
 // A released buffer is somebody else's at once. Builds with the race detector overwrite it before that, so that a test
 // which still looks at it sees rubbish.
 package memory
@@ -41,12 +43,19 @@ func class(n int) (c, size int) {
 	return (top-minBits)*steps + k, 1<<top + k*step
 }
 
+// sizeOf is the size of a class's buffers.
+func sizeOf(c int) int64 {
+	top, k := minBits+c/steps, c%steps
+	return 1<<top + int64(k)<<top/steps
+}
+
 // Pool lends buffers. Its methods are safe for use by many goroutines.
 type Pool struct {
 	limit, admitted int64
 	lent            atomic.Int64
 	shelves         [(maxBits-minBits)*steps + 1]shelf
 	trimming        atomic.Bool // a trim is to come
+	pace            pacer
 }
 
 // shelf holds the buffers of one class that came back.
@@ -75,23 +84,27 @@ func (s *shelf) put(b *Buffer) {
 	s.free = append(s.free, b)
 }
 
-// trim drops what nobody wanted since the last trim, and reports whether anything is left.
-func (s *shelf) trim() bool {
+// trim drops what nobody wanted since the last trim. It returns how many buffers it dropped and how many are left.
+func (s *shelf) trim() (dropped, left int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := copy(s.free, s.free[s.low:]) // the coldest lie at the bottom
-	clear(s.free[n:])
-	s.free, s.low = s.free[:n], n
-	return n > 0
+	dropped = s.low
+	left = copy(s.free, s.free[s.low:]) // the coldest lie at the bottom
+	clear(s.free[left:])
+	s.free, s.low = s.free[:left], left
+	return dropped, left
 }
 
 // trim drops idle buffers, and comes again while there are buffers to watch.
 func (p *Pool) trim() {
-	left := false
-	for i := range p.shelves {
-		left = p.shelves[i].trim() || left
+	kept := 0
+	for c := range p.shelves {
+		dropped, left := p.shelves[c].trim()
+		p.pace.shrink(int64(dropped) * sizeOf(c))
+		kept += left
 	}
-	if left {
+	p.pace.check()
+	if kept > 0 {
 		time.AfterFunc(idle, p.trim)
 		return
 	}
@@ -118,6 +131,7 @@ func (p *Pool) lend(n int, limit int64) (*Buffer, error) {
 	}
 	b := p.shelves[c].take()
 	if b == nil {
+		p.pace.grow(int64(size))
 		b = &Buffer{class: c, pool: p, size: int64(size), whole: make([]byte, size)}
 	}
 	b.B = b.whole[:n]
@@ -155,6 +169,7 @@ func (p *Pool) Adopt(pieces [][]byte, n int, free func()) (*Buffer, error) {
 		p.lent.Add(-int64(n))
 		return nil, ErrFull
 	}
+	p.pace.grow(int64(n))
 	b := &Buffer{Pieces: pieces, size: int64(n), free: free, pool: p}
 	b.users.Store(1)
 	return b, nil
@@ -181,6 +196,7 @@ func (b *Buffer) Release() {
 	p := b.pool
 	p.lent.Add(-b.size)
 	if b.free != nil {
+		p.pace.shrink(b.size)
 		b.free()
 		return
 	}
@@ -194,7 +210,10 @@ func (b *Buffer) Release() {
 
 // Forget ends the loan of a buffer that somebody may still read but will never release: it counts no more and is not
 // lent again. Nobody may release it after that.
-func (b *Buffer) Forget() { b.pool.lent.Add(-b.size) }
+func (b *Buffer) Forget() {
+	b.pool.lent.Add(-b.size)
+	b.pool.pace.shrink(b.size)
+}
 
 // Grow returns a buffer of n bytes, as Lend does, that begins with the bytes of b, and releases b; b itself if it is
 // large enough. On ErrFull b is as it was.

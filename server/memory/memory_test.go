@@ -17,6 +17,9 @@ func TestClassesFit(t *testing.T) {
 		if size < n || n > 1<<minBits && size > n+n/4+1 {
 			t.Fatalf("%d bytes get a buffer of %d", n, size)
 		}
+		if sizeOf(c) != int64(size) {
+			t.Fatalf("class %d has buffers of %d bytes, its size is told as %d", c, size, sizeOf(c))
+		}
 		if again, same := class(size); again != c || same != size {
 			t.Fatalf("class %d has buffers of %d bytes, which are class %d's of %d", c, size, again, same)
 		}
