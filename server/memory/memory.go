@@ -97,6 +97,7 @@ func (s *shelf) trim() (dropped, left int) {
 
 // trim drops idle buffers, and comes again while there are buffers to watch.
 func (p *Pool) trim() {
+	p.trimming.Store(false) // whoever puts a buffer where this has looked already sees to the next trim
 	kept := 0
 	for c := range p.shelves {
 		dropped, left := p.shelves[c].trim()
@@ -105,10 +106,15 @@ func (p *Pool) trim() {
 	}
 	p.pace.check()
 	if kept > 0 {
-		time.AfterFunc(idle, p.trim)
-		return
+		p.trimLater()
 	}
-	p.trimming.Store(false)
+}
+
+// trimLater has trim come, unless it is to come already.
+func (p *Pool) trimLater() {
+	if !p.trimming.Load() && p.trimming.CompareAndSwap(false, true) {
+		time.AfterFunc(idle, p.trim)
+	}
 }
 
 // NewPool returns a pool that lends at most limit bytes at a time, counted as the sizes of the buffers.
@@ -203,9 +209,7 @@ func (b *Buffer) Release() {
 	poison(b.whole)
 	b.B = nil
 	p.shelves[b.class].put(b)
-	if !p.trimming.Load() && p.trimming.CompareAndSwap(false, true) {
-		time.AfterFunc(idle, p.trim)
-	}
+	p.trimLater()
 }
 
 // Forget ends the loan of a buffer that somebody may still read but will never release: it counts no more and is not
