@@ -60,12 +60,18 @@ func TestGarbageDoesNotGrowWithBuffers(t *testing.T) {
 			t.Fatal(err)
 		}
 		wait("12 MiB adopted", 25)
+		much, err := p.Adopt(nil, 64*base, func() { freed++ })
+		if err != nil {
+			t.Fatal(err)
+		}
+		wait("268 MiB", 25)
+		much.Release()
 		adopted.Release()
 		lend(1).Release() // brings on a trim
 		time.Sleep(3 * idle)
 		wait("nothing again", 100)
-		if held := p.pace.held.Load(); held != 0 || freed != 1 {
-			t.Errorf("%d bytes are still held, freed %d times", held, freed)
+		if held := p.pace.held.Load(); held != 0 || freed != 2 {
+			t.Errorf("%d bytes are still held, %d were freed, want 2", held, freed)
 		}
 	})
 }
