@@ -191,7 +191,7 @@ const leastLoan = 4 << 10
 
 // write writes an answer of tables ahead of Marshal, whose errors grpc-go would turn into its own, and over the JSON that
 // they were read from: they hold nothing of it, and waiting to be read the answer takes one buffer, not two. The standard
-// codec would take one of 1 MiB, whatever the answer's size beyond 32 KiB, and clear that first.
+// codec would take one of 1 MiB for any answer of more than 32 KiB, and clear that first.
 func (c *codec) write(out *outgoing) *api.Failure {
 	if _, ok := out.msg.GetPayload().(*v1.ExecuteResponse_Tables); !ok {
 		return nil
@@ -200,12 +200,8 @@ func (c *codec) write(out *outgoing) *api.Failure {
 	if n < leastLoan {
 		return nil
 	}
-	if room := out.lease; room == nil || cap(room.B) < n || cap(room.B) > 2*n {
-		room.Release()
-		var err error
-		if out.lease, err = c.buffers.Lend(n); err != nil {
-			return api.FullForAnswer()
-		}
+	if f := c.makeRoom(out, n); f != nil {
+		return f
 	}
 	wire, err := protobuf.MarshalOptions{UseCachedSize: true}.MarshalAppend(out.lease.B[:0], out.msg)
 	if err != nil {
@@ -214,6 +210,29 @@ func (c *codec) write(out *outgoing) *api.Failure {
 	}
 	out.msg, out.lease.B = nil, wire
 	return nil
+}
+
+// makeRoom has an answer lie in a buffer of n bytes: its own, unless that is too small or more than twice as large.
+func (c *codec) makeRoom(out *outgoing, n int) *api.Failure {
+	if room := out.lease; room != nil && cap(room.B) >= n {
+		if cap(room.B) > 2*n {
+			if smaller, err := c.buffers.Lend(n); err == nil {
+				room.Release()
+				out.lease = smaller
+			}
+		}
+		return nil
+	}
+	out.lease.Release() // there may be no room for both
+	var err error
+	out.lease, err = c.buffers.Lend(n)
+	switch {
+	case err == nil:
+		return nil
+	case int64(n) > c.buffers.Limit():
+		return api.FullForAnswer("the answer's tables have %d bytes, more than may be in flight at all (--max-in-flight); the call has run", n)
+	}
+	return api.FullForAnswer("too many bytes are in flight for the answer (--max-in-flight); the call has run")
 }
 
 // Marshal writes a message.

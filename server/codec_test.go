@@ -242,10 +242,15 @@ func TestTablesThatCannotBeWritten(t *testing.T) {
 		room int64
 		says string
 	}{
-		"no room":   {answerOf("c", 5000), 20_000, "--max-in-flight); the call has run"},
+		"no room":   {answerOf("c", 5000), 42_000, "too many bytes are in flight for the answer (--max-in-flight); the call has run"},
+		"too large": {answerOf("c", 5000), 20_000, "more than may be in flight at all (--max-in-flight); the call has run"},
 		"not UTF-8": {answerOf("\xff", 5000), 1 << 20, "unexpected"},
 	} {
 		pool := memory.NewPool(tc.room)
+		other, err := pool.Lend(1)
+		if err != nil {
+			t.Fatal(err)
+		}
 		lease, err := pool.Lend(3000) // the JSON
 		if err != nil {
 			t.Fatal(err)
@@ -254,9 +259,22 @@ func TestTablesThatCannotBeWritten(t *testing.T) {
 		if f == nil || !strings.Contains(f.Error(), tc.says) {
 			t.Errorf("%s: %v", name, f)
 		}
-		if pool.Lent() != 0 {
+		if other.Release(); pool.Lent() != 0 {
 			t.Errorf("%s: %d bytes stay lent", name, pool.Lent())
 		}
+	}
+}
+
+// Where there is no room for a buffer of its own size, an answer that has a larger one is written into that.
+func TestTablesKeepTheRoomTheyHave(t *testing.T) {
+	pool := memory.NewPool(256 << 10)
+	lease, err := pool.Lend(256 << 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &outgoing{msg: answerOf("c", 5000), lease: lease}
+	if f := newCodec(pool, 1<<20).write(out); f != nil || out.lease != lease {
+		t.Errorf("%v, or it lies elsewhere", f)
 	}
 }
 

@@ -85,7 +85,8 @@ func (c *Config) validate() error {
 }
 
 // leastInFlight is the room that one largest call needs: new requests are let into three quarters of the whole, and a
-// buffer is up to a quarter larger than what lies in it.
+// buffer is up to a quarter larger than what lies in it. Tables can be larger than their JSON, up to four times: such an
+// answer may find too little room in the least there can be.
 func leastInFlight(body, answer int) int64 { return 2*int64(body) + 2*int64(answer) }
 
 // maxInFlight is the bound on bytes in flight, from the memory limit where none is configured.

@@ -34,8 +34,8 @@
 // the end of the call or of the connection ends the loan. A message of the json lane is therefore good only during its
 // call, and no interceptor may keep one. An answer of tables is written before it is handed to grpc-go, over the JSON that
 // it was read from, so that it too waits for its reader in one counted buffer. New calls are let into three quarters of the
-// room; the rest is for answers of calls that have run already. What is in flight lets hardly more garbage gather: the command
-// has the pool set the garbage collector's percentage by it (memory.Pool.Pace), unless GOGC is set.
+// room; the rest is for answers of calls that have run already. What is in flight has the garbage collector run more often, so
+// that little garbage gathers on top of it (memory.Pool.Pace); the command asks for that, unless GOGC is set.
 //
 // An upstream request is written in one system call, head and body together, from where the body lies (azureml/conn.go);
 // a large one that came over gRPC even from the frames it came in.

@@ -11,7 +11,7 @@ import (
 // over what a buffer held. Larger buffers than a frame's are made as they are needed.
 type frames struct{ tiers [len(frameSizes)]sync.Pool }
 
-// frameSizes are a small frame's, a full frame's, and that of the transport's own read buffer.
+// frameSizes are a small frame's, a full frame's, and that of the buffers that packed messages are unpacked into.
 var frameSizes = [...]int{1 << 10, 16 << 10, 32 << 10}
 
 var _ mem.BufferPool = (*frames)(nil)

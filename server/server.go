@@ -175,8 +175,8 @@ func (s *Server) newGRPC(config *tls.Config, rooms services, access *accessLog) 
 		// Up to this the codec refuses in our words, which name the flag; beyond it grpc-go does, in its own.
 		grpc.MaxRecvMsgSize(2 * s.cfg.maxMessage()),
 		experimental.BufferPool(&frames{}),
-		// A call on a new goroutine grows its stack anew, about a tenth of a small call's CPU. Calls beyond these, watches among
-		// them, have goroutines of their own.
+		// A call on a new goroutine grows its stack anew, about a tenth of a small call's CPU. Calls beyond these have new ones;
+		// a watch keeps what it got.
 		grpc.NumStreamWorkers(64),
 		// A scoring request of common size comes in one go. The connection's window bounds what a caller can have us hold.
 		grpc.InitialWindowSize(1 << 20),
@@ -246,8 +246,8 @@ func (s *Server) newREST(config *tls.Config, rooms services, access *accessLog) 
 // kept is about how many bytes a server keeps besides bodies, the ballast of its command included.
 const kept = 64 << 20
 
-// PaceCollector has bodies in flight take no second share of memory as garbage. It sets the garbage collector's percentage
-// of the whole process, which is the command's to allow.
+// PaceCollector keeps bodies in flight from taking a second share of memory as garbage. It sets the garbage collector's
+// percentage of the whole process, which is the command's to allow.
 func (s *Server) PaceCollector() { s.buffers.Pace(kept) }
 
 // ready reports whether calls can be answered: the journal is read, the store is there, and no stop has begun.

@@ -98,7 +98,8 @@ func WithCall(ctx context.Context, c *Call) context.Context {
 	return context.WithValue(ctx, callKey{}, c)
 }
 
-// CallFrom returns the context's Call, or an empty one for a call that came past every listener.
+// CallFrom returns the context's Call, or an empty one for a call that came past every listener. Who has none cannot
+// release an answer: its buffer stays counted.
 func CallFrom(ctx context.Context) *Call {
 	if c, ok := ctx.Value(callKey{}).(*Call); ok {
 		return c

@@ -204,9 +204,7 @@ func Full() *Failure {
 }
 
 // FullForAnswer refuses to answer a call that has run, where there is no room for its answer.
-func FullForAnswer() *Failure {
-	return Refuse(NoRoom, "", "too many bytes are in flight for the answer (--max-in-flight); the call has run")
-}
+func FullForAnswer(format string, args ...any) *Failure { return Refuse(NoRoom, "", format, args...) }
 
 // TooLarge refuses a request whose field would need more than limit bytes of JSON.
 func TooLarge(field string, limit int) *Failure {

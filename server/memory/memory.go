@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// ErrFull is returned where a loan would pass the bound. Nothing is lent then.
+// ErrFull is returned where a loan would pass the bound, or has more than 2 GiB. Nothing is lent then.
 var ErrFull = errors.New("too many bytes of bodies are in flight")
 
 // Sizes grow by a quarter of a power of two, so that a buffer is at most a quarter larger than what was asked for.
@@ -130,6 +130,9 @@ func (p *Pool) Admit(n int) (*Buffer, error) { return p.lend(n, p.admitted) }
 func (p *Pool) Lend(n int) (*Buffer, error) { return p.lend(n, p.limit) }
 
 func (p *Pool) lend(n int, limit int64) (*Buffer, error) {
+	if n > 1<<maxBits {
+		return nil, ErrFull
+	}
 	c, size := class(n)
 	if p.lent.Add(int64(size)) > limit {
 		p.lent.Add(-int64(size))
@@ -204,6 +207,7 @@ func (b *Buffer) Release() {
 	if b.free != nil {
 		p.pace.shrink(b.size)
 		b.free()
+		p.trimLater() // which takes it into account
 		return
 	}
 	poison(b.whole)
@@ -217,6 +221,7 @@ func (b *Buffer) Release() {
 func (b *Buffer) Forget() {
 	b.pool.lent.Add(-b.size)
 	b.pool.pace.shrink(b.size)
+	b.pool.trimLater()
 }
 
 // Grow returns a buffer of n bytes, as Lend does, that begins with the bytes of b, and releases b; b itself if it is

@@ -125,6 +125,12 @@ func TestGrowKeepsBytes(t *testing.T) {
 	}
 }
 
+func TestNothingHasMoreThanTwoGiB(t *testing.T) {
+	if _, err := NewPool(1 << 40).Lend(1<<maxBits + 1); !errors.Is(err, ErrFull) {
+		t.Errorf("a buffer of more than 2 GiB: %v, want %v", err, ErrFull)
+	}
+}
+
 // TestIdleBuffersAreDropped: what was lent at a peak does not stay for ever.
 func TestIdleBuffersAreDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -38,7 +38,7 @@ func (p *pacer) shrink(n int64) { p.held.Add(-n) }
 // step is what is too little to set the percentage anew: an eighth more or less garbage.
 func (p *pacer) step() int64 { return (p.base.Load() + max(0, p.applied.Load())) / 8 }
 
-// check sets the percentage if enough has changed, in a goroutine of its own: that waits for a collection under way.
+// check sets the percentage if enough has changed, in a goroutine of its own: for a moment that stops the world.
 func (p *pacer) check() {
 	if p.base.Load() == 0 || !p.due() || !p.setting.CompareAndSwap(false, true) {
 		return
