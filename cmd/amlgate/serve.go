@@ -6,11 +6,13 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 
 	"github.com/amlgate/amlgate/server"
 	"github.com/amlgate/amlgate/server/emulator"
+	"github.com/amlgate/amlgate/server/logline"
 )
 
 // serveCmd is "amlgate serve".
@@ -19,9 +21,14 @@ type serveCmd struct {
 	Log           logFlags `embed:""`
 }
 
+// logDelay is how late a line of the log may be written: a system call for each would be a tenth of a small call's CPU.
+const logDelay = 5 * time.Millisecond
+
 // Run serves until it is told to stop.
 func (c *serveCmd) Run(ctx context.Context, std *streams) error {
-	log := c.Log.logger(std.err)
+	lines := logline.NewGatherer(std.err, logDelay)
+	defer func() { _ = lines.Flush() }()
+	log := c.Log.logger(lines)
 	// In a container the garbage collector should know the container's limit; GOMEMLIMIT, if set, goes before it. Where
 	// there is neither, nothing is limited.
 	if _, err := memlimit.Set(); err != nil && !errors.Is(err, memlimit.ErrNoCgroup) && !errors.Is(err, memlimit.ErrCgroupsNotSupported) {

@@ -1,9 +1,10 @@
 // Package logline is the slog.Handler behind amlgate's logs: it keeps secrets out of them, and writes ordinary lines at
-// a fraction of what slog's own handlers take, to the byte as those would. It is not a log library: levels, attributes
+// a fraction of what slog's own handlers take, to the byte as those would; a Gatherer has them written together. It is not a log library: levels, attributes
 // and loggers are slog's, and so is every line with anything unusual in it.
 package logline
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -35,7 +36,7 @@ type handler struct {
 }
 
 // New returns a handler that writes lines of at least level to w, one Write a line, one at a time. Secrets, as package
-// redact knows them, are taken out of messages and values.
+// redact knows them, are taken out of messages and values. Where w is a Gatherer, warnings and errors have it write at once.
 func New(w io.Writer, format Format, level slog.Leveler) slog.Handler {
 	one := &writer{w: w}
 	options := &slog.HandlerOptions{Level: level}
@@ -60,6 +61,14 @@ func (w *writer) Write(p []byte) (int, error) {
 	return w.w.Write(p)
 }
 
+// flush has lines written that are held.
+func (w *writer) flush() error {
+	if g, ok := w.w.(*Gatherer); ok {
+		return g.Flush()
+	}
+	return nil
+}
+
 func (h *handler) Enabled(ctx context.Context, l slog.Level) bool { return h.whole.Enabled(ctx, l) }
 
 func (h *handler) WithGroup(name string) slog.Handler {
@@ -81,6 +90,14 @@ func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 var lines = sync.Pool{New: func() any { return new([512]byte) }}
 
 func (h *handler) Handle(ctx context.Context, r slog.Record) error {
+	err := h.write(ctx, r)
+	if r.Level >= slog.LevelWarn {
+		return cmp.Or(err, h.w.flush())
+	}
+	return err
+}
+
+func (h *handler) write(ctx context.Context, r slog.Record) error {
 	if h.odd || r.Time.IsZero() {
 		return h.whole.Handle(ctx, r)
 	}
