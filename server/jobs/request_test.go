@@ -139,13 +139,19 @@ func TestRequestIDsAcrossCrashes(t *testing.T) {
 	})
 }
 
+// replicas are two hubs that share a store.
+func replicas(t *testing.T, up *upstream) (a, b *Hub) {
+	st := newStore(t)
+	a, b = hubOn(t, st, Config{}, up.ask), hubOn(t, st, Config{}, up.ask)
+	a.alone, b.alone = false, false
+	return a, b
+}
+
 // A submit that took so long that another replica answered in its place takes its job back and answers the same.
 func TestSlowClaimGivesWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up, s := newUpstream(), &submitter{hold: make(chan struct{})}
-		st := newStore(t)
-		a, b := hubOn(t, st, Config{}, up.ask), hubOn(t, st, Config{}, up.ask)
-		a.alone, b.alone = false, false
+		a, b := replicas(t, up)
 		hold := s.hold
 		first := make(chan string, 1)
 		go func() {
@@ -175,9 +181,7 @@ func TestSlowClaimGivesWay(t *testing.T) {
 func TestSlowClaimGivesWayAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up, s := newUpstream(), &submitter{}
-		st := newStore(t)
-		a, b := hubOn(t, st, Config{}, up.ask), hubOn(t, st, Config{}, up.ask)
-		a.alone, b.alone = false, false
+		a, b := replicas(t, up)
 		ctx, leave := context.WithCancel(t.Context())
 		var both sync.WaitGroup
 		var holds []chan struct{}
@@ -208,9 +212,7 @@ func TestSlowClaimGivesWayAlone(t *testing.T) {
 func TestSlowClaimIsAnsweredByItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up, s := newUpstream(), &submitter{}
-		st := newStore(t)
-		a, b := hubOn(t, st, Config{}, up.ask), hubOn(t, st, Config{}, up.ask)
-		a.alone, b.alone = false, false
+		a, b := replicas(t, up)
 		hold := make(chan struct{})
 		s.die = func() { <-hold }
 		first := make(chan string, 1)
