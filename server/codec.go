@@ -230,9 +230,9 @@ func (c *codec) makeRoom(out *outgoing, n int) *api.Failure {
 	case err == nil:
 		return nil
 	case int64(n) > c.buffers.Limit():
-		return api.FullForAnswer("the answer's tables have %d bytes, more than may be in flight at all (--max-in-flight); the call has run", n)
+		return api.Refuse(api.NoRoom, "", "the answer's tables have %d bytes, more than may be in flight at all (--max-in-flight); the call has run", n)
 	}
-	return api.FullForAnswer("too many bytes are in flight for the answer (--max-in-flight); the call has run")
+	return api.Refuse(api.NoRoom, "", "too many bytes are in flight for the answer (--max-in-flight); the call has run")
 }
 
 // Marshal writes a message.

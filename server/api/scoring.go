@@ -203,9 +203,6 @@ func Full() *Failure {
 	return f
 }
 
-// FullForAnswer refuses to answer a call that has run, where there is no room for its answer.
-func FullForAnswer(format string, args ...any) *Failure { return Refuse(NoRoom, "", format, args...) }
-
 // TooLarge refuses a request whose field would need more than limit bytes of JSON.
 func TooLarge(field string, limit int) *Failure {
 	return Refuse(RequestTooLarge, field, "more than %d bytes of JSON; AzureML takes no larger request (the limit here is --max-body)", limit)
