@@ -21,7 +21,7 @@ type serveCmd struct {
 	Log           logFlags `embed:""`
 }
 
-// logDelay is how late a line of the log may be written: a system call for each would be a tenth of a small call's CPU.
+// logDelay is how late a line of the log may be written: a system call for each is about a twentieth of a small call's CPU.
 const logDelay = 5 * time.Millisecond
 
 // Run serves until it is told to stop.
